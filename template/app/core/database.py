@@ -1,0 +1,43 @@
+"""Engine, sessions and the one transaction of a request: nothing else commits."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, TypeAlias
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from app.core import dialect
+from app.core.settings import DatabaseSettings
+
+Session: TypeAlias = AsyncSession
+SessionFactory: TypeAlias = async_sessionmaker[AsyncSession]
+
+
+def create_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """Return the engine of a serving process; whoever creates it disposes it."""
+    return dialect.create_engine(
+        settings.url,
+        pool_size=settings.pool_size,
+        max_overflow=settings.max_overflow,
+        pool_timeout=settings.pool_timeout,
+        pool_recycle=settings.pool_recycle,
+        pool_pre_ping=settings.pool_pre_ping,
+    )
+
+
+def create_session_factory(engine: AsyncEngine) -> SessionFactory:
+    """Return a factory of sessions whose entities stay readable after the commit."""
+    return async_sessionmaker(engine, expire_on_commit=False)
+
+
+async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """Yield the session of a request; commit if the handler returns, roll back if it raises."""
+    factory: SessionFactory = request.app.state.session_factory
+    async with factory() as session:
+        yield session
+        await session.commit()
+
+
+# Function scope commits before the response is sent, so that a failing commit is never a 2xx:
+# https://fastapi.tiangolo.com/tutorial/dependencies/dependencies-with-yield/
+SessionDep = Annotated[AsyncSession, Depends(open_session, scope="function")]

@@ -1,0 +1,73 @@
+"""Settings from the environment and, where it is silent, from `.env` in the project's folder."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL
+
+from app.core import dialect
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class SettingsError(SystemExit):
+    """Stops the process with one line for each wrong variable, instead of a traceback."""
+
+
+class DatabaseSettings(BaseModel):
+    """Where the database is and how many connections one process may hold."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    url: Annotated[URL, NoDecode, BeforeValidator(dialect.parse_url)]
+    pool_size: int = Field(default=10, ge=1)
+    max_overflow: int = Field(default=0, ge=0)
+    pool_timeout: float = Field(default=10, gt=0)
+    """Seconds that a request waits for a connection."""
+    pool_recycle: int = Field(default=1800, ge=-1)
+    """Seconds after which a connection is replaced; -1 is never."""
+    pool_pre_ping: bool = True
+
+
+class Settings(BaseSettings):
+    """All settings; `DATABASE_POOL_SIZE` in the environment is `database.pool_size` here."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_ROOT / ".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        extra="ignore",
+    )
+
+    # Validated even when empty, so that the error names the variable that is missing.
+    database: DatabaseSettings = Field(default_factory=lambda: _EMPTY, validate_default=True)
+
+
+_EMPTY: Any = {}
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the settings, read once.
+
+    Raises SettingsError, which names each variable that is missing or malformed.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(map(_explain, error.errors()))) from None
+
+
+def _explain(error: Any) -> str:
+    variable = "_".join(map(str, error["loc"])).upper()
+    if error["type"] == "missing":
+        return f"{variable} is not set; set it in the environment or in .env (see .env.example)."
+    reason = error["msg"].removeprefix("Value error, ")
+    # A URL holds a password, and the reason says what is wrong with it.
+    value = "" if error["loc"][-1] == "url" else f" {error['input']!r}"
+    return f"{variable}{value} is wrong: {reason}."

@@ -1,0 +1,33 @@
+"""Tasks; each runs in the project's environment: `uv run nox -l` lists them."""
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "tests"]
+
+
+@nox.session
+def dev(session: nox.Session) -> None:
+    """Serve on a private database, with reload; arguments go to uvicorn: -- --port 8001."""
+    session.run(
+        *("uv", "run", "python", "-m", "tests.serve", *session.posargs),
+        interrupt_timeout=30,
+        terminate_timeout=30,
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests on a private database, or on that of TEST_DATABASE_URL."""
+    session.run(
+        *("uv", "run", "pytest", *session.posargs), interrupt_timeout=30, terminate_timeout=30
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, style, types and the boundaries between modules."""
+    session.run("uv", "run", "ruff", "format", "--check")
+    session.run("uv", "run", "ruff", "check")
+    session.run("uv", "run", "mypy")
+    session.run("uv", "run", "lint-imports")

@@ -1,0 +1,77 @@
+import inspect
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
+
+from app.core.database import SessionDep, create_engine, create_session_factory
+from app.core.settings import Settings
+
+INSERT = text("INSERT INTO kept (id) VALUES (1)")
+COUNT = select(func.count()).select_from(text("kept"))
+
+
+@pytest.fixture
+async def committing(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[FastAPI]:
+    """The application with real commits, and a table for them."""
+    app.state.session_factory = create_session_factory(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE kept (id INTEGER PRIMARY KEY)"))
+    yield app
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TABLE kept"))
+
+
+async def count(engine: AsyncEngine) -> int | None:
+    async with engine.connect() as connection:
+        return await connection.scalar(COUNT)
+
+
+async def test_a_returning_handler_commits_before_the_response(
+    committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
+) -> None:
+    @committing.post("/keep")
+    async def keep(session: SessionDep) -> None:
+        await session.execute(INSERT)
+
+    assert (await client.post("/keep")).status_code == 200
+    assert await count(engine) == 1
+
+
+async def test_a_raising_handler_keeps_nothing(
+    committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
+) -> None:
+    @committing.post("/raise")
+    async def fail(session: SessionDep) -> None:
+        await session.execute(INSERT)
+        raise LookupError
+
+    assert (await client.post("/raise")).status_code == 500
+    assert await count(engine) == 0
+
+
+async def test_a_commit_that_fails_is_no_success(
+    committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
+) -> None:
+    @committing.post("/lose")
+    async def lose(session: SessionDep) -> None:
+        await session.execute(INSERT)
+        connection = await (await session.connection()).get_raw_connection()
+        closing = connection.driver_connection.close()  # type: ignore[union-attr]
+        if inspect.isawaitable(closing):
+            await closing
+
+    assert (await client.post("/lose")).status_code == 500
+    assert await count(engine) == 0
+
+
+async def test_the_pool_is_what_the_settings_say(settings: Settings) -> None:
+    database = settings.database.model_copy(update={"pool_size": 3, "max_overflow": 2})
+    engine = create_engine(database)
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.size() == 3
+    await engine.dispose()

@@ -1,0 +1,77 @@
+import enum
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import MetaData
+from sqlalchemy.exc import StatementError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Mapped
+
+from app.core.database import Session, create_session_factory
+from app.core.models import Entity
+
+METADATA = MetaData(naming_convention=Entity.metadata.naming_convention)
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    LIGHT_BLUE = "light-blue"
+
+
+class Portable(Entity):
+    __abstract__ = True
+    # Apart from the application's models, which the migrations are compared with.
+    metadata = METADATA
+
+
+class Sample(Portable):
+    __tablename__ = "sample_of_types"
+
+    colour: Mapped[Colour]
+    moment: Mapped[datetime]
+    text: Mapped[str]
+
+
+@pytest.fixture
+async def session(engine: AsyncEngine) -> AsyncIterator[Session]:
+    async with engine.begin() as connection:
+        await connection.run_sync(METADATA.create_all)
+    async with create_session_factory(engine)() as session:
+        yield session
+    async with engine.begin() as connection:
+        await connection.run_sync(METADATA.drop_all)
+
+
+def sample(moment: datetime) -> Sample:
+    return Sample(colour=Colour.LIGHT_BLUE, moment=moment, text="Größe 😀")
+
+
+async def test_every_type_comes_back_as_it_went(session: Session) -> None:
+    moment = datetime(2026, 2, 28, 23, 59, 59, 999_999, timezone(timedelta(hours=-5)))
+    session.add(stored := sample(moment))
+    await session.commit()
+    session.expunge_all()
+    read = await session.get_one(Sample, stored.id)
+    assert read is not stored
+    assert read.moment == moment
+    assert read.moment.tzinfo is UTC
+    assert read.created_at == stored.created_at
+    assert read.colour is Colour.LIGHT_BLUE
+    assert read.text == "Größe 😀"
+
+
+async def test_a_moment_without_a_zone_is_refused(session: Session) -> None:
+    session.add(sample(datetime(2026, 2, 28)))  # noqa: DTZ001
+    with pytest.raises(StatementError, match="has no time zone"):
+        await session.flush()
+
+
+async def test_keys_grow_with_time(session: Session) -> None:
+    samples = [sample(datetime.now(UTC)) for _ in range(100)]
+    for one in samples:
+        session.add(one)
+        await session.flush()
+    keys = [one.id for one in samples]
+    assert keys == sorted(keys)
+    assert {key.version for key in keys} == {7}

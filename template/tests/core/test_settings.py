@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from app.core.settings import PROJECT_ROOT, Settings, SettingsError, get_settings
+
+
+@pytest.fixture(autouse=True)
+def _environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that has what it needs, and no `.env` beside it."""
+    url = settings.database.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+def read() -> Settings:
+    return get_settings.__wrapped__()
+
+
+def test_a_nested_setting_comes_from_one_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "7")
+    monkeypatch.setenv("DATABASE_POOL_PRE_PING", "false")
+    assert read().database.pool_size == 7
+    assert not read().database.pool_pre_ping
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_POOL_SIZE", "many"),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("DATABASE_POOL_TIMEOUT", "-1"),
+        ("DATABASE_POOL_PRE_PING", "perhaps"),
+    ],
+)
+def test_a_malformed_value_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"{variable} '{value}' is wrong"):
+        read()
+
+
+@pytest.mark.parametrize("value", ["nonsense", "oracle://me:secret@host/name"])
+def test_a_wrong_url_is_explained_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", value)
+    with pytest.raises(SettingsError, match="DATABASE_URL is wrong") as caught:
+        read()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
+        read()
+
+
+@pytest.mark.parametrize("command", [["alembic", "current"], ["uvicorn", "app.main:app"]])
+def test_a_wrong_variable_stops_the_start(command: list[str]) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"DATABASE_URL": "nonsense"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode != 0
+    assert process.stderr.startswith("DATABASE_URL is wrong: ")
+    assert "Traceback" not in process.stderr

@@ -1,0 +1,124 @@
+"""Show a rendered project at work; `nox -s demo` runs this in its folder and environment."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from tests.database_server import ServerUnavailableError, run_server
+
+SECONDS_TO_START = 60
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demonstration; return the exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder:
+            show(Path(folder), serve="--serve" in arguments)
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything is stopped.")
+        return 130
+    except (ServerUnavailableError, subprocess.CalledProcessError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"\nEverything is stopped. The project lies in {Path.cwd()}")
+    return 0
+
+
+def show(folder: Path, *, serve: bool) -> None:
+    say("A private PostgreSQL starts")
+    with run_server(folder / "data") as url:
+        print(f"    {url}")
+        os.environ["DATABASE_URL"] = url
+        say("alembic upgrade head")
+        alembic("upgrade", "head")
+        say("The application starts")
+        with application() as address:
+            print(f"    {address}")
+            with httpx2.Client(base_url=address) as client:
+                use(client)
+            say("alembic check: do the models equal the migrations?")
+            alembic("check")
+            if serve:
+                print(f"\nTry it: {address}/docs (Ctrl-C stops everything)", flush=True)
+                while True:
+                    time.sleep(60)
+
+
+def use(client: Any) -> None:
+    """Create, read, list, change and delete an item."""
+    items = "/api/v1/items"
+    created = request(client, 201, "POST", items, {"name": "Lamp", "description": "It is bright."})
+    item = f"{items}/{created['id']}"
+    request(client, 200, "GET", item)
+    request(client, 200, "GET", f"{items}?limit=10")
+    request(client, 200, "PATCH", item, {"name": "Desk lamp"})
+    request(client, 204, "DELETE", item)
+    request(client, 404, "GET", item)
+
+
+def request(client: Any, expected: int, method: str, path: str, body: Any = None) -> Any:
+    say(f"{method} {path}" + (f" {json.dumps(body)}" if body else ""))
+    response = client.request(method, path, json=body)
+    print(f"    {response.status_code} {response.reason_phrase}")
+    answer = response.json() if response.content else None
+    if answer is not None:
+        print("\n".join(f"    {line}" for line in json.dumps(answer, indent=2).splitlines()))
+    if response.status_code != expected:
+        raise SystemExit(f"Expected {expected}; this is a defect of the template.")
+    return answer
+
+
+def alembic(*arguments: str) -> None:
+    command = [sys.executable, "-m", "alembic", *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print("\n".join(f"    {line}" for line in done.stdout.decode().splitlines()))
+
+
+@contextmanager
+def application() -> Iterator[str]:
+    """Serve the application and yield its address; stop it at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = ["uvicorn", "--factory", "app.main:create_app", "--log-level", "warning"]
+    # A session of its own, so that Ctrl-C does not reach it before its last answers.
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "--port", str(port)], start_new_session=True
+    )
+    try:
+        wait(process, address)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait(process: "subprocess.Popen[bytes]", address: str) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx2.get(f"{address}/health/ready").status_code == 200:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.05)
+    raise SystemExit("The application did not start; its messages stand above.")
+
+
+def say(text: str) -> None:
+    print(f"\n* {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""`nox` runs everything that must be green; `nox -s demo` shows what the template gives."""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "tests"]
+
+ROOT = Path(__file__).resolve().parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+# Seconds for a child to stop its servers after Ctrl-C, and after it is told to end.
+STOPPING = {"interrupt_timeout": 10, "terminate_timeout": 30}
+
+
+def install(session: nox.Session, group: str) -> None:
+    session.install(*nox.project.dependency_groups(PYPROJECT, group))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the template repository's own code."""
+    install(session, "lint")
+    session.run("ruff", "format", "--check", *session.posargs)
+    session.run("ruff", "check", *session.posargs)
+    install(session, "types")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Render the template, and run what it renders on real databases; arguments go to pytest."""
+    install(session, "tests")
+    arguments = session.posargs or ["--numprocesses", "auto"]
+    session.run("pytest", *arguments, **STOPPING)  # type: ignore[arg-type]
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Render a project and see it work: nox -s demo -- [FOLDER] [--serve]."""
+    folders = [argument for argument in session.posargs if not argument.startswith("-")]
+    options = [argument for argument in session.posargs if argument.startswith("-")]
+    if len(folders) > 1 or set(options) - {"--serve"}:
+        session.error(f"{session.posargs} is not [FOLDER] [--serve]")
+    if folders:
+        project = Path(session.invoked_from, folders[0]).resolve()
+    else:
+        # Gone with the session's environment, which the next run makes anew.
+        project = Path(session.virtualenv.location).resolve() / "my-service"
+    if (project / ".copier-answers.yml").exists():
+        session.log(f"{project} is a project already, and is taken as it is")
+    elif project.exists() and any(project.iterdir()):
+        session.error(f"{project} holds something else; name a new folder")
+    else:
+        install(session, "copier")
+        copy = ("copier", "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD")
+        session.run(*copy, str(ROOT), str(project), env={"PYTHONWARNINGS": "ignore"})
+    uv = shutil.which("uv") or "uv"
+    environment = {"PYTHONPATH": str(project), "VIRTUAL_ENV": None}
+    with session.chdir(project):
+        session.run(uv, "sync", "--quiet", env=environment, external=True)
+        # -P leaves this repository's own tests out of the path.
+        script = (uv, "run", "python", "-P", str(ROOT / "demo.py"), *options)
+        session.run(*script, env=environment, external=True, **STOPPING)  # type: ignore[arg-type]

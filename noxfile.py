@@ -10,8 +10,9 @@ nox.options.sessions = ["lint", "tests"]
 
 ROOT = Path(__file__).resolve().parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
-# Seconds for a child to stop its servers after Ctrl-C, and after it is told to end.
-STOPPING = {"interrupt_timeout": 10, "terminate_timeout": 30}
+# Seconds for a command to stop its servers: after Ctrl-C, and once it is told to end.
+TO_INTERRUPT = 10
+TO_TERMINATE = 30
 
 
 def install(session: nox.Session, group: str) -> None:
@@ -33,7 +34,9 @@ def tests(session: nox.Session) -> None:
     """Render the template, and run what it renders on real databases; arguments go to pytest."""
     install(session, "tests")
     arguments = session.posargs or ["--numprocesses", "auto"]
-    session.run("pytest", *arguments, **STOPPING)  # type: ignore[arg-type]
+    session.run(
+        *("pytest", *arguments), interrupt_timeout=TO_INTERRUPT, terminate_timeout=TO_TERMINATE
+    )
 
 
 @nox.session
@@ -62,4 +65,10 @@ def demo(session: nox.Session) -> None:
         session.run(uv, "sync", "--quiet", env=environment, external=True)
         # -P leaves this repository's own tests out of the path.
         script = (uv, "run", "python", "-P", str(ROOT / "demo.py"), *options)
-        session.run(*script, env=environment, external=True, **STOPPING)  # type: ignore[arg-type]
+        session.run(
+            *script,
+            env=environment,
+            external=True,
+            interrupt_timeout=TO_INTERRUPT,
+            terminate_timeout=TO_TERMINATE,
+        )

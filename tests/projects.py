@@ -1,0 +1,101 @@
+"""Rendering the template, and running commands in what it renders."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import copier
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE_PARTS = ("copier.yml", "naming.jinja", "template")
+QUESTIONS = {
+    name
+    for name, question in yaml.safe_load((ROOT / "copier.yml").read_text("utf-8")).items()
+    if not name.startswith("_") and question.get("when") is not False
+}
+DATABASES = ("postgresql", "mysql", "sqlite")
+SECONDS = 600
+
+
+def copy_template(destination: Path) -> Path:
+    """Copy the template's files, as they are now, to a folder that is no git repository."""
+    destination.mkdir()
+    for part in TEMPLATE_PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, destination / part)
+    return destination
+
+
+def render(template: Path, destination: Path, **answers: Any) -> Path:
+    """Render a project with these answers instead of the defaults.
+
+    Raises ValueError for an answer that no question asks: Copier would take the default in
+    silence.
+    """
+    if unknown := answers.keys() - QUESTIONS:
+        raise ValueError(f"{sorted(unknown)} is no question; known: {sorted(QUESTIONS)}")
+    copier.run_copy(str(template), destination, data=answers, defaults=True, quiet=True)
+    return destination
+
+
+@dataclass(frozen=True)
+class Project:
+    """A rendered project, the environment that holds what it needs, and mypy's cache for that."""
+
+    path: Path
+    environment: Path
+    types: Path
+
+    def run(
+        self, *command: str, status: int = 0, **variables: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command of the environment in the project; fail unless it ends with `status`."""
+        programs = self.environment / ("Scripts" if sys.platform == "win32" else "bin")
+        variables = {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "UV_PROJECT_ENVIRONMENT": str(self.environment),
+            "MYPY_CACHE_DIR": str(self.types),
+            **variables,
+        }
+        return run(command, self.path, status=status, **variables)
+
+    def python(
+        self, *arguments: str, status: int = 0, **variables: str
+    ) -> "subprocess.CompletedProcess[str]":
+        return self.run("python", *arguments, status=status, **variables)
+
+    def with_server(self, *commands: Sequence[str]) -> str:
+        """Run commands one after the other on one private server; return what they print."""
+        arguments = [word for command in commands for word in (*command, "--then")]
+        script = str(ROOT / "tests" / "run_with_server.py")
+        return self.python(script, *arguments[:-1], PYTHONPATH=str(self.path)).stdout
+
+
+def run(
+    command: Sequence[str], folder: Path, *, status: int = 0, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command, its errors among its output; fail with both unless it ends with `status`."""
+    # What surrounds this test run is not to reach the project's own.
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTEST_", "VIRTUAL_ENV", "DATABASE_", "NOX_"))
+    }
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=inherited | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == status, f"{command} gave {done.returncode}:\n{done.stdout}"
+    return done

@@ -1,0 +1,98 @@
+"""What is rendered is as clean as what is written by hand, for every combination of answers."""
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.projects import DATABASES, Project, render
+from tests.test_questions import naming  # noqa: F401
+
+MODULES = {
+    "none": [],
+    "one": ["item"],
+    "several": ["item", "category", "order_line", "box"],
+    "reserved": ["user", "order", "group", "pg_class", "ix_item", "name", "date"],
+    "awkward": ["a", "q" * 20, "w" * 9 + "_" + "x" * 10, "item10", "item2", "item_2b", "test"],
+}
+
+
+# Several commands in one process, which has to import everything only once.
+ALEMBIC = "import sys; from alembic.config import main; [main(a.split()) for a in sys.argv[1:]]"
+
+
+@pytest.mark.parametrize("name", DATABASES)
+@pytest.mark.parametrize("modules", MODULES)
+def test_a_render_is_clean(project: Callable[..., Project], name: str, modules: str) -> None:
+    check(project(name, modules=MODULES[modules]))
+
+
+@pytest.mark.parametrize("modules", MODULES)
+def test_migrations_go_up_and_down_without_a_difference(
+    project: Callable[..., Project], database: str, modules: str
+) -> None:
+    made = project(database, modules=MODULES[modules])
+    steps = ["upgrade head", "check", "downgrade base", "upgrade head", "check"]
+    made.with_server(["python", "-c", ALEMBIC, *steps])
+
+
+def check(made: Project) -> None:
+    """Fail unless format, style, types and boundaries hold and no Jinja is left."""
+    made.run("ruff", "format", "--check", "--diff")
+    made.run("ruff", "check")
+    made.run("mypy")
+    made.run("lint-imports")
+    for file in (file for file in made.path.rglob("*") if file.is_file()):
+        if not any(part.endswith("_cache") for part in file.parts):
+            assert not re.search(r"(?<!\$)\{\{|\{%", f"{file}\n{file.read_text('utf-8')}"), file
+
+
+def identifiers(project: Path) -> set[str]:
+    """Return, in snake_case, every name that the code of a module mentions."""
+    names = set()
+    files = [*(project / "app/modules/item").glob("*.py"), project / "app/main.py"]
+    for file in [*files, *(project / "tests/modules").glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Name):
+                names.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                names.add(node.attr)
+            elif isinstance(node, ast.arg):
+                names.add(node.arg)
+            elif isinstance(node, ast.ImportFrom | ast.Import):
+                words = [alias.name for alias in node.names] + [getattr(node, "module", "")]
+                names.update(word for dotted in words for word in dotted.split("."))
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names.add(node.name)
+    folders = {file.stem for file in project.rglob("*") if ".venv" not in file.parts}
+    return {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in names | folders}
+
+
+def test_a_module_may_have_any_name_that_the_code_mentions_or_is_refused(
+    template: Path,
+    tmp_path: Path,
+    project: Callable[..., Project],
+    naming: Any,  # noqa: F811
+) -> None:
+    """Each of these names could shadow something; what is accepted together must work together."""
+    mentioned = identifiers(render(template, tmp_path / "mentioned"))
+    assert mentioned >= {"session", "model", "page", "entity", "router", "env", "conftest"}
+    builtin = {"base", "exception", "type", "id", "any", "object", "int", "input", "annotation"}
+    accepted: list[str] = []
+    refused: set[str] = set()
+    for name in sorted(mentioned | builtin):
+        if naming.module_error(name, list(map(naming.class_name, accepted)), []):
+            refused.add(name)
+        else:
+            accepted.append(name)
+    assert {"session", "page", "string", "entity", "mapped", "repository"} <= refused
+    assert {"base", "model", "service", "router"} <= set(accepted)
+    made = project("sqlite", modules=accepted)
+    check(made)
+    made.with_server(["python", "-c", ALEMBIC, "upgrade head", "check", "downgrade base"])
+    documented = "from app.main import app; print(len(app.openapi()['paths']))"
+    paths = made.python("-c", documented, DATABASE_URL="sqlite:///unused.db").stdout
+    assert int(paths) == 2 * len(accepted) + 2

@@ -1,0 +1,161 @@
+"""The rendered project's own tests pass, and fail when what they guard is taken away."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.projects import Project, run
+
+MODULES = {"none": [], "two": ["item", "user"]}
+
+
+@pytest.mark.parametrize("modules", MODULES)
+def test_it_passes_on_a_private_server(
+    project: Callable[..., Project], database: str, modules: str
+) -> None:
+    made = project(database, modules=MODULES[modules])
+    printed = made.python("-m", "pytest", "--numprocesses", "2").stdout
+    assert " skipped" not in printed
+
+
+def test_it_passes_on_a_server_that_is_given(
+    project: Callable[..., Project], database: str
+) -> None:
+    made = project(database)
+    made.with_server(
+        # The variable is the other one's name for the same server.
+        ["python", "-c", RUN_ON_GIVEN_SERVER],
+    )
+
+
+RUN_ON_GIVEN_SERVER = """
+import os, subprocess, sys
+environment = os.environ | {"TEST_DATABASE_URL": os.environ.pop("DATABASE_URL")}
+command = [sys.executable, "-m", "pytest", "-q", "-x", "tests/modules", "tests/test_migrations.py"]
+sys.exit(subprocess.run(command, env=environment).returncode)
+"""
+
+
+def test_it_passes_with_the_lowest_versions(
+    project: Callable[..., Project], database: str, tmp_path: Path
+) -> None:
+    made = project(database)
+    lowest = replace(made, environment=tmp_path / "lowest")
+    sync = ["uv", "sync", "--quiet", "--resolution", "lowest-direct"]
+    run(sync, made.path, UV_PROJECT_ENVIRONMENT=str(lowest.environment))
+    lowest.python("-m", "pytest", "--numprocesses", "2")
+
+
+def without_mariadb() -> str:
+    """Return a PATH that leads to what is needed, but to no server."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    servers = ("mariadbd", "mysqld")
+    return os.pathsep.join(
+        folder for folder in folders if not any(shutil.which(s, path=folder) for s in servers)
+    )
+
+
+def test_a_missing_mariadb_is_skipped_by_name_and_fails_under_ci(
+    project: Callable[..., Project],
+) -> None:
+    made = project("mysql")
+    command = (str(made.environment / "bin" / "python"), "-m", "pytest", "tests/modules")
+    skipped = run(command, made.path, PATH=without_mariadb(), CI="")
+    assert "neither mariadbd nor mysqld is on the PATH; install one" in skipped.stdout
+    failed = run(command, made.path, status=4, PATH=without_mariadb(), CI="true")
+    assert "neither mariadbd nor mysqld is on the PATH; install one" in failed.stdout
+
+
+def mutate(project: Project, file: str, old: str, new: str) -> None:
+    path = project.path / file
+    text = path.read_text("utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "test"),
+    [
+        (
+            "app/core/database.py",
+            ', scope="function")',
+            ")",
+            "tests/core/test_database.py::test_a_commit_that_fails_is_no_success",
+        ),
+        (
+            "app/core/database.py",
+            "        await session.commit()\n",
+            "",
+            "tests/core/test_database.py::test_a_returning_handler_commits_before_the_response",
+        ),
+        (
+            "alembic/versions/0001_initial.py",
+            '        sa.Column("description", sa.String(length=2000), nullable=True),\n',
+            "",
+            "tests/test_migrations.py::test_the_models_are_what_the_migrations_make",
+        ),
+        (
+            "alembic/versions/0001_initial.py",
+            '    op.drop_table("item")\n',
+            "    pass\n",
+            "tests/test_migrations.py::test_every_revision_goes_up_down_and_up",
+        ),
+        (
+            "app/core/models.py",
+            "value.replace(tzinfo=UTC)",
+            "value",
+            "tests/core/test_models.py::test_every_type_comes_back_as_it_went",
+        ),
+    ],
+)
+def test_a_guard_that_is_taken_away_is_missed(
+    project: Callable[..., Project], file: str, old: str, new: str, test: str
+) -> None:
+    made = project("sqlite")
+    made.python("-m", "pytest", "-q", test)
+    mutate(made, file, old, new)
+    made.python("-m", "pytest", "-q", test, status=1)
+
+
+def test_a_forgotten_import_is_answered_with_its_line(project: Callable[..., Project]) -> None:
+    made = project("sqlite")
+    line = "from app.modules.item import models as item_models  # noqa: F401"
+    mutate(made, "alembic/env.py", f"{line}\n", "")
+    printed = made.python("-m", "pytest", "-q", "tests/test_migrations.py", status=1).stdout
+    assert f"add to alembic/env.py: ['{line}']" in printed
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("app/core/errors.py", "import app.main", "main > modules > core"),
+        ("app/modules/item/router.py", "import sqlalchemy", "know no SQLAlchemy"),
+        ("app/modules/item/service.py", "import fastapi", "know no FastAPI"),
+        (
+            "app/modules/item/router.py",
+            "import app.modules.item.repository",
+            "only services import repositories",
+        ),
+        ("app/modules/item/models.py", "import app.modules.item.service", "router > service"),
+        (
+            "app/modules/item/service.py",
+            "import app.modules.user.service",
+            "do not import each other in circles",
+        ),
+    ],
+)
+def test_a_boundary_that_is_crossed_is_reported(
+    project: Callable[..., Project], file: str, line: str, contract: str
+) -> None:
+    made = project("sqlite", modules=["item", "user"])
+    with (made.path / file).open("a", encoding="utf-8") as code:
+        code.write(f"\n{line}\n")
+    if "user" in line:
+        with (made.path / "app/modules/user/service.py").open("a", encoding="utf-8") as code:
+            code.write("\nimport app.modules.item.service\n")
+    printed = made.run("lint-imports", status=1).stdout
+    assert any(contract in text and "BROKEN" in text for text in printed.splitlines())

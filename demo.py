@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from tests.database_server import ServerUnavailableError, run_server
+from tests.database_server import ServerError, run_server
 
 SECONDS_TO_START = 60
 
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted; everything is stopped.")
         return 130
-    except (ServerUnavailableError, subprocess.CalledProcessError) as error:
+    except (ServerError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"\nEverything is stopped. The project lies in {Path.cwd()}")

@@ -60,7 +60,9 @@ def demo(session: nox.Session) -> None:
         copy = ("copier", "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD")
         session.run(*copy, str(ROOT), str(project), env={"PYTHONWARNINGS": "ignore"})
     uv = shutil.which("uv") or "uv"
-    environment = {"PYTHONPATH": str(project), "VIRTUAL_ENV": None}
+    # The project's own environment, not this session's: https://github.com/wntrblm/nox/issues/948
+    ours = ("UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "VIRTUAL_ENV")
+    environment = {"PYTHONPATH": str(project), **dict.fromkeys(ours)}
     with session.chdir(project):
         session.run(uv, "sync", "--quiet", env=environment, external=True)
         # -P leaves this repository's own tests out of the path.

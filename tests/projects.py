@@ -81,16 +81,10 @@ def run(
     command: Sequence[str], folder: Path, *, status: int = 0, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command, its errors among its output; fail with both unless it ends with `status`."""
-    # What surrounds this test run is not to reach the project's own.
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTEST_", "VIRTUAL_ENV", "DATABASE_", "NOX_"))
-    }
     done = subprocess.run(
         command,
         cwd=folder,
-        env=inherited | variables,
+        env=surroundings(folder) | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -99,3 +93,14 @@ def run(
     )
     assert done.returncode == status, f"{command} gave {done.returncode}:\n{done.stdout}"
     return done
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """Return the environment for a command in a folder, without what belongs to this test run."""
+    ours = (
+        *("PYTEST_", "NOX_", "DATABASE_", "TEST_DATABASE_"),
+        *("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON"),
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    # A nested pytest would close this one's folder to the user under whom root runs PostgreSQL.
+    return inherited | {"PYTEST_DEBUG_TEMPROOT": str(folder.parent)}

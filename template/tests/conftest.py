@@ -15,7 +15,7 @@ from app.core.database import SessionFactory, create_engine
 from app.core.migrations import alembic_config
 from app.core.settings import DatabaseSettings, Settings
 from app.main import create_app
-from tests.database_server import ServerUnavailableError, new_database, run_server
+from tests.database_server import ServerError, ServerMissingError, new_database, run_server
 
 URL = "TEST_DATABASE_URL"
 REASON = "TEST_DATABASE_UNAVAILABLE"
@@ -32,8 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = stack.enter_context(TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True))
     try:
         variable, value = URL, stack.enter_context(run_server(Path(folder) / "data"))
-    except ServerUnavailableError as error:
-        if "CI" in os.environ:
+    except ServerError as error:
+        if os.environ.get("CI") or not isinstance(error, ServerMissingError):
             raise pytest.UsageError(str(error)) from None
         variable, value = REASON, str(error)
     os.environ[variable] = value

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from app.core.settings import PROJECT_ROOT
-from tests.database_server import ServerUnavailableError, run_server
+from tests.database_server import ServerError, run_server
 
 SERVE = ["uvicorn", "--factory", "app.main:create_app", "--reload", "--reload-dir", "app"]
 
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
                 status = wait(process)
                 if status != 0:
                     return status
-    except ServerUnavailableError as error:
+    except ServerError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.projects import DATABASES, Project, render
 from tests.test_questions import naming  # noqa: F401
@@ -39,6 +40,38 @@ def test_migrations_go_up_and_down_without_a_difference(
     made.with_server(["python", "-c", ALEMBIC, *steps])
 
 
+FIELDS = """
+    colour: Mapped[Colour]
+    sold_at: Mapped[datetime | None]
+    code: Mapped[UUID | None] = mapped_column(unique=True)
+    note: Mapped[str | None]
+    tag_id: Mapped[UUID | None] = mapped_column(ForeignKey("tag.id"), index=True)
+
+
+class Colour(Enum):
+    RED = "red"
+"""
+
+
+def test_a_revision_that_a_user_generates_needs_no_edit(
+    project: Callable[..., Project], database: str
+) -> None:
+    made = project(database, modules=["item", "tag"])
+    models = made.path / "app/modules/item/models.py"
+    model, colour = FIELDS.split("\n\n\n")
+    head = "from datetime import datetime\nfrom enum import Enum\nfrom uuid import UUID\n"
+    code = models.read_text("utf-8").replace("import String\n", "import ForeignKey, String\n")
+    code = code.replace("class Item(", f"{colour}\n\nclass Item(") + model + "\n"
+    models.write_text(f"{head}\n{code}", "utf-8")
+    made.with_server(
+        ["python", "-c", ALEMBIC, "upgrade head", "revision --autogenerate -m more"],
+        ["python", "-c", ALEMBIC, "upgrade head", "check", "downgrade base", "upgrade head"],
+    )
+    [revision] = (made.path / "alembic/versions").glob("2*_more.py")
+    assert "app." not in revision.read_text("utf-8")
+    check(made)
+
+
 def check(made: Project) -> None:
     """Fail unless format, style, types and boundaries hold and no Jinja is left."""
     made.run("ruff", "format", "--check", "--diff")
@@ -47,7 +80,10 @@ def check(made: Project) -> None:
     made.run("lint-imports")
     for file in (file for file in made.path.rglob("*") if file.is_file()):
         if not any(part.endswith("_cache") for part in file.parts):
-            assert not re.search(r"(?<!\$)\{\{|\{%", f"{file}\n{file.read_text('utf-8')}"), file
+            text = file.read_text("utf-8")
+            assert not re.search(r"(?<!\$)\{\{|\{%", f"{file}\n{text}"), file
+            if file.suffix in {".yml", ".yaml"}:
+                assert yaml.safe_load(text)
 
 
 def identifiers(project: Path) -> set[str]:

@@ -35,7 +35,9 @@ async def alembic(connection: AsyncConnection, run: Callable[..., Any], *argumen
 
 
 def tables(connection: Connection) -> set[str]:
-    return set(inspect(connection).get_table_names()) - {"alembic_version"}
+    names = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    connection.rollback()
+    return names
 
 
 async def test_the_models_are_what_the_migrations_make(connection: AsyncConnection) -> None:

@@ -9,6 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.types import TypeDecorator
 
+from app.core import dialect
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT
 
@@ -35,6 +36,7 @@ OPTIONS: dict[str, Any] = {
     "compare_type": True,
     "render_item": render_item,
     "transaction_per_migration": True,
+    **dialect.MIGRATION_OPTIONS,
 }
 
 

@@ -50,6 +50,20 @@ def test_it_passes_with_the_lowest_versions(
     lowest.python("-m", "pytest", "--numprocesses", "2")
 
 
+def test_serving_needs_no_development_dependencies(
+    project: Callable[..., Project], tmp_path: Path
+) -> None:
+    """What the Dockerfile does, without a container."""
+    made = replace(project("sqlite"), environment=tmp_path / "serving")
+    sync = ["uv", "sync", "--quiet", "--no-dev"]
+    run(sync, made.path, UV_PROJECT_ENVIRONMENT=str(made.environment))
+    for unneeded in ("tests", "noxfile.py", "README.md"):
+        run(["rm", "-r", unneeded], made.path)
+    url = "sqlite:///app.db"
+    made.run("alembic", "upgrade", "head", DATABASE_URL=url)
+    made.python("-c", "from app.main import app; print(app.title)", DATABASE_URL=url)
+
+
 def without_mariadb() -> str:
     """Return a PATH that leads to what is needed, but to no server."""
     folders = os.environ["PATH"].split(os.pathsep)

@@ -5,8 +5,8 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import QueuePool
 
 from app.core.database import SessionDep, create_engine, create_session_factory
 from app.core.settings import Settings
@@ -70,8 +70,9 @@ async def test_a_commit_that_fails_is_no_success(
 
 
 async def test_the_pool_is_what_the_settings_say(settings: Settings) -> None:
-    database = settings.database.model_copy(update={"pool_size": 3, "max_overflow": 2})
-    engine = create_engine(database)
-    assert isinstance(engine.pool, QueuePool)
-    assert engine.pool.size() == 3
+    changes = {"pool_size": 1, "max_overflow": 1, "pool_timeout": 0.1}
+    engine = create_engine(settings.database.model_copy(update=changes))
+    async with engine.connect(), engine.connect():
+        with pytest.raises(PoolTimeoutError):
+            await engine.connect()
     await engine.dispose()

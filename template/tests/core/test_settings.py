@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,16 @@ def test_a_nested_setting_comes_from_one_variable(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DATABASE_POOL_PRE_PING", "false")
     assert read().database.pool_size == 7
     assert not read().database.pool_pre_ping
+
+
+def test_the_environment_comes_before_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("DATABASE_POOL_SIZE=3\nDATABASE_MAX_OVERFLOW=4\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "7")
+    assert read().database.pool_size == 7
+    assert read().database.max_overflow == 4
 
 
 @pytest.mark.parametrize(

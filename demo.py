@@ -21,7 +21,8 @@ SECONDS_TO_START = 60
 
 def main(arguments: list[str]) -> int:
     """Run the demonstration; return the exit status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder:
             show(Path(folder), serve="--serve" in arguments)

@@ -1,12 +1,16 @@
 """`nox` runs everything that must be green; `nox -s demo` shows what the template gives."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "tests"]
+
+# Nox passes an interrupt on to what it runs, but would die of a SIGTERM and leave that running.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")

@@ -1,9 +1,14 @@
 """Tasks; each runs in the project's environment: `uv run nox -l` lists them."""
 
+import signal
+
 import nox
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "tests"]
+
+# Nox passes an interrupt on to what it runs, but would die of a SIGTERM and leave that running.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @nox.session
@@ -11,7 +16,7 @@ def dev(session: nox.Session) -> None:
     """Serve on a private database, with reload; arguments go to uvicorn: -- --port 8001."""
     session.run(
         *("uv", "run", "python", "-m", "tests.serve", *session.posargs),
-        interrupt_timeout=30,
+        interrupt_timeout=10,
         terminate_timeout=30,
     )
 
@@ -20,7 +25,7 @@ def dev(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on a private database, or on that of TEST_DATABASE_URL."""
     session.run(
-        *("uv", "run", "pytest", *session.posargs), interrupt_timeout=30, terminate_timeout=30
+        *("uv", "run", "pytest", *session.posargs), interrupt_timeout=10, terminate_timeout=30
     )
 
 

@@ -65,8 +65,8 @@ def test_a_project_of_each_database_is_served_twice(
 ) -> None:
     made = project(database)
     command = [str(made.environment / "bin" / "python"), "-m", "tests.serve", "--port", "0"]
-    for _ in range(2):
-        with interrupted(command, made.path, short_folder) as output:
+    for how in (signal.SIGTERM, signal.SIGINT):
+        with interrupted(command, made.path, short_folder, how) as output:
             output.wait_for("Uvicorn running on http")
 
 
@@ -202,9 +202,10 @@ def test_the_demo_shows_every_step_and_works_twice(short_folder: Path) -> None:
         assert not left_in(temporary)
 
 
-def test_the_demo_serves_until_it_is_interrupted(short_folder: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_serves_until_it_is_stopped(short_folder: Path, how: signal.Signals) -> None:
     nox = [sys.executable, "-m", "nox", "--envdir", str(short_folder / "nox"), "--session", "demo"]
-    with interrupted([*nox, "--", "--serve"], ROOT, short_folder) as output:
+    with interrupted([*nox, "--", "--serve"], ROOT, short_folder, how) as output:
         printed = output.wait_for("(Ctrl-C stops everything)")
         address = re.search(r"Try it: (http://\S+)", printed)
         assert address

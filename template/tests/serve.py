@@ -13,7 +13,8 @@ SERVE = ["uvicorn", "--factory", "app.main:create_app", "--reload", "--reload-di
 
 def main(arguments: list[str]) -> int:
     """Migrate and serve until interrupted; the arguments are uvicorn's."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with run_server(PROJECT_ROOT / ".dev") as url:
             print(f"DATABASE_URL={url}", flush=True)

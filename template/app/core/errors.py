@@ -73,7 +73,7 @@ async def handle_app_error(_request: Request, error: AppError) -> JSONResponse:
 
 
 async def handle_http_error(_request: Request, error: HTTPException) -> JSONResponse:
-    return problem(error.status_code, error.detail, headers=error.headers)
+    return problem(error.status_code, str(error.detail), headers=error.headers)
 
 
 async def handle_invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:

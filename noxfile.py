@@ -38,8 +38,15 @@ def tests(session: nox.Session) -> None:
     """Render the template, and run what it renders on real databases; arguments go to pytest."""
     install(session, "tests")
     arguments = session.posargs or ["--numprocesses", "auto"]
+    # A folder of this run's own: another pytest of root would close the shared one to the user
+    # under whom root runs PostgreSQL.
+    folder = Path(session.virtualenv.location).resolve() / "pytest"
+    folder.mkdir(exist_ok=True)
     session.run(
-        *("pytest", *arguments), interrupt_timeout=TO_INTERRUPT, terminate_timeout=TO_TERMINATE
+        *("pytest", *arguments),
+        env={"PYTEST_DEBUG_TEMPROOT": str(folder)},
+        interrupt_timeout=TO_INTERRUPT,
+        terminate_timeout=TO_TERMINATE,
     )
 
 

@@ -73,6 +73,7 @@ def test_a_misspelt_question_is_an_error(template: Path, tmp_path: Path) -> None
         (["order_lines"], "looks like a plural"),
         (["item", "item"], "which another module has"),
         (["item2", "item_2"], "gives the class name Item2, which another module has"),
+        (["base", "basis"], "gives the path /bases, which another module has"),
         (["user", "app_user"], "gives the table name app_user, which another module has"),
     ],
 )

@@ -154,7 +154,7 @@ def interrupted(
         (os.killpg if how is signal.SIGINT else os.kill)(process.pid, how)
         process.wait(SECONDS_TO_STOP)
     finally:
-        survivors = list(processes_of(temporary))
+        survivors = outliving(temporary)
         for survivor in survivors:
             survivor.kill()
     printed = file.read_text("utf-8", errors="replace")
@@ -165,6 +165,11 @@ def interrupted(
 def left_in(temporary: Path) -> list[Path]:
     """Return what stayed in a temporary folder, without the locks that uv leaves everywhere."""
     return [path for path in temporary.iterdir() if not path.match("uv-*.lock")]
+
+
+def outliving(temporary: Path) -> list[psutil.Process]:
+    """Return the processes that are still there after the moment that a server takes to end."""
+    return psutil.wait_procs(list(processes_of(temporary)), timeout=5)[1]
 
 
 def processes_of(temporary: Path) -> Iterator[psutil.Process]:
@@ -198,7 +203,7 @@ def test_the_demo_shows_every_step_and_works_twice(short_folder: Path) -> None:
         ):
             assert step in printed
         assert (short_folder / "shop" / ".venv").exists()
-        assert not list(processes_of(temporary))
+        assert not outliving(temporary)
         assert not left_in(temporary)
 
 

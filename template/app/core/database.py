@@ -12,6 +12,8 @@ from app.core.settings import DatabaseSettings
 Session: TypeAlias = AsyncSession
 SessionFactory: TypeAlias = async_sessionmaker[AsyncSession]
 
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """Return the engine of a serving process; whoever creates it disposes it."""
@@ -34,6 +36,8 @@ async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
     """Yield the session of a request; commit if the handler returns, roll back if it raises."""
     factory: SessionFactory = request.app.state.session_factory
     async with factory() as session:
+        if dialect.READING and request.method in SAFE_METHODS:
+            await session.connection(execution_options=dialect.READING)
         yield session
         await session.commit()
 

@@ -9,7 +9,8 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
 
@@ -81,7 +82,7 @@ async def handle_invalid_request(_request: Request, error: RequestValidationErro
     return problem(422, "The request is invalid.", errors)
 
 
-async def handle_integrity_error(_request: Request, _error: IntegrityError) -> JSONResponse:
+async def handle_conflict(_request: Request, _error: SQLAlchemyError) -> JSONResponse:
     return problem(HTTPStatus.CONFLICT, "The change clashes with what is stored.")
 
 
@@ -94,5 +95,6 @@ def install_error_handlers(app: FastAPI) -> None:
     app.exception_handler(AppError)(handle_app_error)
     app.exception_handler(HTTPException)(handle_http_error)
     app.exception_handler(RequestValidationError)(handle_invalid_request)
-    app.exception_handler(IntegrityError)(handle_integrity_error)
+    app.exception_handler(IntegrityError)(handle_conflict)
+    app.exception_handler(StaleDataError)(handle_conflict)
     app.exception_handler(Exception)(handle_unexpected_error)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
+from alembic.autogenerate import render
 from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
 from sqlalchemy import Connection
@@ -20,15 +21,10 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
     Returns False for everything that Alembic renders itself:
     https://alembic.sqlalchemy.org/en/latest/autogenerate.html#affecting-the-rendering-of-types-themselves
     """
-    if kind != "type" or not isinstance(item, TypeDecorator):
+    ours = isinstance(item, TypeDecorator) and not type(item).__module__.startswith("sqlalchemy.")
+    if kind != "type" or not ours:
         return False
-    stored = item.impl_instance
-    package, _, module = type(stored).__module__.partition(".dialects.")
-    if not module:
-        return f"sa.{stored!r}"
-    name = module.partition(".")[0]
-    context.imports.add(f"from {package}.dialects import {name}")
-    return f"{name}.{stored!r}"
+    return render._repr_type(item.impl_instance, context)
 
 
 OPTIONS: dict[str, Any] = {

@@ -8,7 +8,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.core.database import SessionDep, create_engine, create_session_factory
+from app.core.database import (
+    SessionDep,
+    SessionFactory,
+    create_engine,
+    create_session_factory,
+)
 from app.core.settings import Settings
 
 INSERT = text("INSERT INTO kept (id) VALUES (1)")
@@ -16,9 +21,14 @@ COUNT = select(func.count()).select_from(text("kept"))
 
 
 @pytest.fixture
+def session_factory(engine: AsyncEngine) -> SessionFactory:
+    """Sessions that really commit."""
+    return create_session_factory(engine)
+
+
+@pytest.fixture
 async def committing(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[FastAPI]:
-    """The application with real commits, and a table for them."""
-    app.state.session_factory = create_session_factory(engine)
+    """The application, and a table to keep something in."""
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE kept (id INTEGER PRIMARY KEY)"))
     yield app

@@ -54,7 +54,9 @@ def test_a_malformed_value_is_named(
         read()
 
 
-@pytest.mark.parametrize("value", ["nonsense", "oracle://me:secret@host/name"])
+@pytest.mark.parametrize(
+    "value", ["nonsense", "oracle://me:secret@host/name", "mysql://me:secret/name"]
+)
 def test_a_wrong_url_is_explained_without_its_password(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:

@@ -1,4 +1,5 @@
 import builtins
+import json
 import keyword
 import re
 import sys
@@ -11,7 +12,7 @@ import jinja2
 import pytest
 import yaml
 
-from tests.projects import ROOT, Project, render, run
+from tests.projects import DATABASES, ROOT, Project, render, run
 
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -118,6 +119,7 @@ def test_other_bad_answers_are_refused_and_nothing_is_written(
         ("Łódź Straße Ærø", "lodz-strasse-aero"),
         ("  ".join("AB"), "a-b"),
         ("'Quoted'", "quoted"),
+        ("FastAPI", "fastapi-service"),
         ("プロジェクト", "service"),
         ("😀 {{ shop }}", "shop"),
     ],
@@ -176,6 +178,18 @@ def test_every_word_of_python_is_refused(naming: Any) -> None:
             words.add(word)
     accepted = {word for word in words if not naming.module_error(word, [], [])}
     assert accepted == set()
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_no_project_is_called_like_what_it_installs(
+    environment: Callable[[str], Path], naming: Any, name: str
+) -> None:
+    listed = run(
+        ["uv", "pip", "list", "--quiet", "--format", "json", "-p", str(environment(name))], ROOT
+    )
+    installed = [package["name"] for package in json.loads(listed.stdout)]
+    assert len(installed) > 40
+    assert [name for name in installed if naming.distribution_name(name) == name] == []
 
 
 WORDS = """

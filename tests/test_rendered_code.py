@@ -40,9 +40,20 @@ def test_migrations_go_up_and_down_without_a_difference(
     made.with_server(["python", "-c", ALEMBIC, *steps])
 
 
+def test_the_initial_revision_can_be_written_as_sql(
+    project: Callable[..., Project], database: str
+) -> None:
+    made = project(database)
+    url = {"sqlite": "sqlite:///unused.db"}.get(database, f"{database}://me:p%40ss%25@host/name")
+    printed = made.run("alembic", "upgrade", "head", "--sql", DATABASE_URL=url).stdout
+    assert "CREATE TABLE item (" in printed
+    assert "INSERT INTO alembic_version (version_num) VALUES ('0001')" in printed
+
+
 FIELDS = """
     colour: Mapped[Colour]
     sold_at: Mapped[datetime | None]
+    lasted: Mapped[timedelta | None]
     code: Mapped[UUID | None] = mapped_column(unique=True)
     note: Mapped[str | None]
     tag_id: Mapped[UUID | None] = mapped_column(ForeignKey("tag.id"), index=True)
@@ -59,7 +70,9 @@ def test_a_revision_that_a_user_generates_needs_no_edit(
     made = project(database, modules=["item", "tag"])
     models = made.path / "app/modules/item/models.py"
     model, colour = FIELDS.split("\n\n\n")
-    head = "from datetime import datetime\nfrom enum import Enum\nfrom uuid import UUID\n"
+    head = (
+        "from datetime import datetime, timedelta\nfrom enum import Enum\nfrom uuid import UUID\n"
+    )
     code = models.read_text("utf-8").replace("import String\n", "import ForeignKey, String\n")
     code = code.replace("class Item(", f"{colour}\n\nclass Item(") + model + "\n"
     models.write_text(f"{head}\n{code}", "utf-8")

@@ -1,4 +1,5 @@
-"""${message.replace("\\", "\\\\").replace('"', "'")}
+<%! from textwrap import fill %>\
+"""${fill(message.replace("\\", "\\\\").replace('"', "'"), 97)}
 
 Revision ID: ${up_revision}
 Revises: ${down_revision | comma,n}

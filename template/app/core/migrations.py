@@ -1,39 +1,93 @@
 """What alembic/env.py needs and Alembic does not have."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Literal
+import importlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
-from alembic.autogenerate import render
-from alembic.autogenerate.api import AutogenContext
+from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.core import dialect
+from app.core import autogenerate, migration_dialect
 from app.core.models import Base
-from app.core.settings import PROJECT_ROOT
+from app.core.settings import PROJECT_ROOT, get_migration_settings
+
+logger = logging.getLogger(__name__)
 
 
-def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
-    """Write a decorated type as the type it stands on, so that no revision imports the application.
+def find_model_modules() -> list[str]:
+    """Return the name of every module below app/modules that is, or is within, a `models`."""
+    folder = PROJECT_ROOT / "app" / "modules"
+    files = (file.relative_to(PROJECT_ROOT).with_suffix("") for file in folder.rglob("*.py"))
+    modules = (file.parent if file.name == "__init__" else file for file in files)
+    return sorted(".".join(module.parts) for module in modules if "models" in module.parts)
 
-    Returns False for everything that Alembic renders itself:
-    https://alembic.sqlalchemy.org/en/latest/autogenerate.html#affecting-the-rendering-of-types-themselves
+
+def import_models() -> None:
+    """Import all that `find_model_modules` finds."""
+    names = find_model_modules()
+    for name in names:
+        importlib.import_module(name)
+    models = len(list(Base.registry.mappers))
+    logger.info("Found %d models in %d modules", models, len(names))
+
+
+def options(config: Config) -> dict[str, Any]:
+    """Return what offline and online migrations have in common."""
+    return {
+        "target_metadata": Base.metadata,
+        "compare_type": True,
+        "compare_server_default": autogenerate.compare_server_default,
+        "render_item": autogenerate.render_item,
+        "process_revision_directives": autogenerate.write_no_empty_revision,
+        "transaction_per_migration": True,
+        **autogenerate.leave_alone((config.get_alembic_option("shared_tables") or "").split()),
+        **migration_dialect.OPTIONS,
+    }
+
+
+def preparations() -> list[str]:
+    """Return what the database is told before its migrations."""
+    return migration_dialect.preparations(get_migration_settings())
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Return the configuration for Alembic's commands over an open connection."""
+    config = Config(PROJECT_ROOT / "alembic.ini")
+    config.attributes["connection"] = connection
+    return config
+
+
+async def upgrade(engine: AsyncEngine, revision: str = "head") -> None:
+    """Upgrade from within an event loop: in a lifespan, a test or a script."""
+    async with engine.connect() as connection:
+        await connection.run_sync(lambda c: command.upgrade(alembic_config(c), revision))
+
+
+@asynccontextmanager
+async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Yield a connection, and dispose of the engine at the end.
+
+    Raises CommandError if the database cannot be reached.
     """
-    ours = isinstance(item, TypeDecorator) and not type(item).__module__.startswith("sqlalchemy.")
-    if kind != "type" or not ours:
-        return False
-    return render._repr_type(item.impl_instance, context)
-
-
-OPTIONS: dict[str, Any] = {
-    "target_metadata": Base.metadata,
-    "compare_type": True,
-    "render_item": render_item,
-    "transaction_per_migration": True,
-    **dialect.MIGRATION_OPTIONS,
-}
+    try:
+        try:
+            connection = await engine.connect()
+        except (DBAPIError, OSError) as error:
+            reason = error.orig if isinstance(error, DBAPIError) else error
+            raise CommandError(f"{engine.url!r} cannot be reached: {reason}") from error
+        try:
+            yield connection
+        finally:
+            await connection.close()
+    finally:
+        await engine.dispose()
 
 
 def run(migrate: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -47,14 +101,7 @@ def run(migrate: Callable[[], Coroutine[Any, Any, None]]) -> None:
         asyncio.run(migrate())
     else:
         raise RuntimeError(
-            "Alembic was called from a running event loop; use"
-            " `await connection.run_sync(lambda c: command.upgrade(alembic_config(c), 'head'))`"
-            " with alembic_config from app.core.migrations."
+            "Alembic was called from a running event loop; use `await upgrade(engine)` from"
+            " app.core.migrations, or hand a connection over to any other command:"
+            " `await connection.run_sync(lambda c: command.downgrade(alembic_config(c), '-1'))`."
         )
-
-
-def alembic_config(connection: Connection) -> Config:
-    """Return the configuration for Alembic's commands over an open connection."""
-    config = Config(PROJECT_ROOT / "alembic.ini")
-    config.attributes["connection"] = connection
-    return config

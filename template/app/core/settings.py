@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -32,16 +32,19 @@ class DatabaseSettings(BaseModel):
     pool_pre_ping: bool = True
 
 
+FROM_ENVIRONMENT = SettingsConfigDict(
+    env_file=PROJECT_ROOT / ".env",
+    env_file_encoding="utf-8",
+    env_ignore_empty=True,
+    extra="ignore",
+)
+
+
 class Settings(BaseSettings):
     """All settings; `DATABASE_POOL_SIZE` in the environment is `database.pool_size` here."""
 
-    model_config = SettingsConfigDict(
-        env_file=PROJECT_ROOT / ".env",
-        env_file_encoding="utf-8",
-        env_ignore_empty=True,
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        extra="ignore",
+    model_config = FROM_ENVIRONMENT | SettingsConfigDict(
+        env_nested_delimiter="_", env_nested_max_split=1
     )
 
     # Validated even when empty, so that the error names the variable that is missing.
@@ -51,20 +54,51 @@ class Settings(BaseSettings):
 _EMPTY: Any = {}
 
 
+class MigrationSettings(BaseSettings):
+    """What migrations wait for, in seconds; needed without the rest when a connection is given."""
+
+    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="MIGRATION_")
+
+    wait_timeout: int = Field(default=300, ge=0)
+    """How long to wait for another process that migrates the same database."""
+    lock_timeout: int = Field(default=5, ge=1)
+    """How long a statement waits for a table or row that another session holds."""
+    statement_timeout: int = Field(default=0, ge=0)
+    """How long a statement runs; 0 is without limit."""
+
+
 @cache
 def get_settings() -> Settings:
     """Return the settings, read once.
 
     Raises SettingsError, which names each variable that is missing or malformed.
     """
+    return _read(Settings)
+
+
+@cache
+def get_migration_settings() -> MigrationSettings:
+    """Return the settings of migrations, read once.
+
+    Raises SettingsError, which names each variable that is malformed.
+    """
+    return _read(MigrationSettings)
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def _read(settings: type[SettingsT]) -> SettingsT:
     try:
-        return Settings()
+        return settings()
     except ValidationError as error:
-        raise SettingsError("\n".join(map(_explain, error.errors()))) from None
+        prefix = settings.model_config.get("env_prefix", "")
+        reasons = [_explain(prefix, reason) for reason in error.errors()]
+        raise SettingsError("\n".join(reasons)) from None
 
 
-def _explain(error: Any) -> str:
-    variable = "_".join(map(str, error["loc"])).upper()
+def _explain(prefix: str, error: Any) -> str:
+    variable = prefix + "_".join(map(str, error["loc"])).upper()
     if error["type"] == "missing":
         return f"{variable} is not set; set it in the environment or in .env (see .env.example)."
     reason = error["msg"].removeprefix("Value error, ")

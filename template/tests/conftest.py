@@ -7,23 +7,24 @@ from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
-from alembic import command
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
+from app.core import dialect
 from app.core.database import SessionFactory, create_engine
-from app.core.migrations import alembic_config
+from app.core.migrations import upgrade
 from app.core.settings import DatabaseSettings, Settings
 from app.main import create_app
 from tests.database_server import ServerError, ServerMissingError, new_database, run_server
 
-URL = "TEST_DATABASE_URL"
+SERVER = "TEST_DATABASE_URL"
 REASON = "TEST_DATABASE_UNAVAILABLE"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start one private server for all workers, unless TEST_DATABASE_URL names another."""
-    if URL in os.environ or REASON in os.environ or config.option.collectonly:
+    if SERVER in os.environ or REASON in os.environ or config.option.collectonly:
         return
     # A test run that is terminated stops its server, as one that is interrupted does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -31,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(stack.close)
     folder = stack.enter_context(TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True))
     try:
-        variable, value = URL, stack.enter_context(run_server(Path(folder) / "data"))
+        variable, value = SERVER, stack.enter_context(run_server(Path(folder) / "data"))
     except ServerError as error:
         if os.environ.get("CI") or not isinstance(error, ServerMissingError):
             raise pytest.UsageError(str(error)) from None
@@ -42,9 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def server_url() -> str:
-    if URL not in os.environ:
+    if SERVER not in os.environ:
         pytest.skip(os.environ[REASON])
-    return os.environ[URL]
+    return os.environ[SERVER]
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +61,26 @@ async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
     """An engine on a database whose schema is what the migrations made."""
     engine = create_engine(settings.database)
     try:
-        async with engine.connect() as connection:
-            await connection.run_sync(lambda c: command.upgrade(alembic_config(c), "head"))
+        await upgrade(engine)
         yield engine
+    finally:
+        await engine.dispose()
+
+
+@pytest.fixture
+async def empty_database(server_url: str) -> AsyncIterator[URL]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "tests")
+    async with new_database(server_url, f"{worker}_empty") as url:
+        yield dialect.parse_url(url)
+
+
+@pytest.fixture
+async def connection(empty_database: URL) -> AsyncIterator[AsyncConnection]:
+    """A connection to an empty database."""
+    engine = dialect.create_engine(empty_database)
+    try:
+        async with engine.connect() as connection:
+            yield connection
     finally:
         await engine.dispose()
 

@@ -1,43 +1,34 @@
-import os
-import re
-from collections.abc import AsyncIterator, Callable
+"""The project's own revisions: they make what the models say, and can be trusted with rows."""
+
+import ast
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core import dialect
-from app.core.migrations import alembic_config
+from app.core.migration_head import HEAD_FILE, find_heads
+from app.core.migrations import alembic_config, find_model_modules
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT
-from tests.database_server import new_database
+from tests.dangerous_operations import DangerousOperationWarning, dangerous_operations
+from tests.example_rows import delete_rows, in_common, insert_rows, read_rows
 
+# Revisions that may lose values, each with the reason.
+LOSSY_REVISIONS: dict[str, str] = {}
 
-@pytest.fixture
-async def connection(server_url: str) -> AsyncIterator[AsyncConnection]:
-    """A connection to an empty database."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "tests")
-    async with new_database(server_url, f"{worker}_migrations") as url:
-        engine = dialect.create_engine(dialect.parse_url(url))
-        try:
-            async with engine.connect() as connection:
-                yield connection
-        finally:
-            await engine.dispose()
+SCRIPTS = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
+REVISIONS = list(reversed(list(SCRIPTS.walk_revisions())))
 
 
 async def alembic(connection: AsyncConnection, run: Callable[..., Any], *arguments: str) -> None:
     await connection.run_sync(lambda c: run(alembic_config(c), *arguments))
-
-
-def tables(connection: Connection) -> set[str]:
-    names = set(inspect(connection).get_table_names()) - {"alembic_version"}
-    connection.rollback()
-    return names
 
 
 async def test_the_models_are_what_the_migrations_make(connection: AsyncConnection) -> None:
@@ -46,27 +37,114 @@ async def test_the_models_are_what_the_migrations_make(connection: AsyncConnecti
 
 
 async def test_every_revision_goes_up_down_and_up(connection: AsyncConnection) -> None:
-    scripts = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
-    for script in reversed(list(scripts.walk_revisions())):
+    for script in REVISIONS:
         await alembic(connection, command.upgrade, script.revision)
-        await alembic(connection, command.downgrade, "-1")
+        await alembic(connection, command.downgrade, before(script))
         await alembic(connection, command.upgrade, script.revision)
-    assert await connection.run_sync(tables) == set(Base.metadata.tables)
+    tables = {name for kind, name in await connection.run_sync(schema) if kind == "table"}
+    assert tables == set(Base.metadata.tables)
+
+
+async def test_a_downgrade_to_base_leaves_nothing(connection: AsyncConnection) -> None:
+    await alembic(connection, command.upgrade, "head")
     await alembic(connection, command.downgrade, "base")
-    assert await connection.run_sync(tables) == set()
+    assert await connection.run_sync(schema) == set()
+
+
+async def test_rows_survive_every_revision(connection: AsyncConnection) -> None:
+    for script in REVISIONS:
+        await connection.run_sync(insert_rows)
+        rows = await connection.run_sync(read_rows)
+        await connection.commit()
+        await alembic(connection, command.upgrade, script.revision)
+        upgraded = await connection.run_sync(read_rows)
+        await connection.rollback()
+        await alembic(connection, command.downgrade, before(script))
+        downgraded = await connection.run_sync(read_rows)
+        if script.revision not in LOSSY_REVISIONS:
+            lost = [name for name in rows if len(upgraded.get(name, [])) < len(rows[name])]
+            assert not lost, f"{script.path} loses rows of {lost}"
+            same = in_common(downgraded, rows, upgraded) == in_common(rows, downgraded, upgraded)
+            assert same, f"{script.path} gives back {downgraded} for {rows}"
+        await connection.run_sync(delete_rows)
+        await connection.commit()
+        await alembic(connection, command.upgrade, script.revision)
+
+
+def before(script: Script) -> str:
+    """Return where a downgrade of this revision alone leads."""
+    # Not "-1", which is ambiguous where branches are, or where they were merged.
+    previous = script.down_revision or "base"
+    return f"{script.revision}@{previous if isinstance(previous, str) else previous[0]}"
+
+
+def schema(connection: Connection) -> set[tuple[str, str]]:
+    """Return the kind and name of everything that revisions may leave behind."""
+    inspector = inspect(connection)
+    sequences = inspector.get_sequence_names() if connection.dialect.supports_sequences else []
+    # Enums and domains are types of their own on PostgreSQL only.
+    types = [
+        made["name"]
+        for find in ("get_enums", "get_domains")
+        for made in getattr(inspector, find, list)()
+    ]
+    found = {
+        "table": inspector.get_table_names(),
+        "view": inspector.get_view_names(),
+        "sequence": sequences,
+        "type": types,
+    }
+    connection.rollback()
+    names = {(kind, name) for kind in found for name in found[kind]}
+    return names - {("table", "alembic_version")}
 
 
 def test_there_is_one_head() -> None:
-    scripts = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
-    assert len(scripts.get_heads()) == 1, "two revisions follow the same one: alembic merge heads"
+    heads = find_heads()
+    assert len(heads) == 1, f"{heads} follow the same revision: alembic merge heads"
+
+
+def test_the_tracked_head_is_the_head() -> None:
+    tracked = HEAD_FILE.read_text("utf-8").split() if HEAD_FILE.exists() else []
+    assert tracked == find_heads(), "run: uv run python -m app.core.migration_head"
 
 
 def test_the_environment_imports_every_modules_models() -> None:
-    environment = (PROJECT_ROOT / "alembic" / "env.py").read_text(encoding="utf-8")
-    imported = set(re.findall(r"(?m)^from app\.modules\.(\w+) import models", environment))
-    there = {path.parent.name for path in (PROJECT_ROOT / "app" / "modules").glob("*/models.py")}
-    missing = [
-        f"from app.modules.{name} import models as {name}_models  # noqa: F401"
-        for name in sorted(there - imported)
-    ]
+    environment = ast.parse((PROJECT_ROOT / "alembic" / "env.py").read_text("utf-8"))
+    calls = {ast.unparse(node.func) for node in ast.walk(environment) if isinstance(node, ast.Call)}
+    imported = set(imports(environment))
+    if "migrations.import_models" in calls:
+        imported.update(find_model_modules())
+    missing = []
+    for name in find_model_modules():
+        package, _, module = name.rpartition(".")
+        alias = name.removeprefix("app.modules.").replace(".", "_")
+        if name not in imported:
+            missing.append(f"from {package} import {module} as {alias}  # noqa: F401")
     assert not missing, f"add to alembic/env.py: {missing}"
+
+
+def imports(code: ast.Module) -> Iterator[str]:
+    """Yield the dotted names that top-level imports mention."""
+    for node in code.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_models_are_where_the_environment_looks() -> None:
+    elsewhere = {
+        mapper.class_
+        for mapper in Base.registry.mappers
+        if mapper.class_.__module__.startswith("app.")
+        if mapper.class_.__module__ not in find_model_modules()
+    }
+    assert not elsewhere, f"move to a models.py below app/modules: {elsewhere}"
+
+
+@pytest.mark.parametrize("script", REVISIONS, ids=lambda script: script.revision)
+def test_dangerous_operations_are_warned_of(script: Script) -> None:
+    for line in dangerous_operations(Path(script.path)):
+        warnings.warn(line, DangerousOperationWarning, stacklevel=1)

@@ -1,5 +1,6 @@
 import inspect
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -13,6 +14,8 @@ from app.core.database import (
     SessionFactory,
     create_engine,
     create_session_factory,
+    create_sync_engine,
+    create_sync_session_factory,
 )
 from app.core.settings import Settings
 
@@ -86,3 +89,19 @@ async def test_the_pool_is_what_the_settings_say(settings: Settings) -> None:
         with pytest.raises(PoolTimeoutError):
             await engine.connect()
     await engine.dispose()
+
+
+def test_a_synchronous_job_is_a_transaction(settings: Settings) -> None:
+    engine = create_sync_engine(settings.database)
+    factory = create_sync_session_factory(engine)
+    with factory.begin() as session:
+        session.execute(text("CREATE TABLE job (id INTEGER PRIMARY KEY)"))
+    with suppress(ZeroDivisionError), factory.begin() as session:
+        session.execute(text("INSERT INTO job VALUES (1)"))
+        raise ZeroDivisionError
+    with factory.begin() as session:
+        session.execute(text("INSERT INTO job VALUES (2)"))
+    with factory.begin() as session:
+        assert session.scalars(text("SELECT id FROM job")).all() == [2]
+        session.execute(text("DROP TABLE job"))
+    engine.dispose()

@@ -36,3 +36,9 @@ def lint(session: nox.Session) -> None:
     session.run("uv", "run", "ruff", "check")
     session.run("uv", "run", "mypy")
     session.run("uv", "run", "lint-imports")
+
+
+@nox.session
+def schema(session: nox.Session) -> None:
+    """Draw the tables and the revisions into docs/schema.md."""
+    session.run("uv", "run", "python", "-m", "docs.schema")

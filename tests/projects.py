@@ -1,10 +1,12 @@
 """Rendering the template, and running commands in what it renders."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ class Project:
         self, *command: str, status: int = 0, **variables: str
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command of the environment in the project; fail unless it ends with `status`."""
-        programs = self.environment / ("Scripts" if sys.platform == "win32" else "bin")
+        programs = Path(self.program("python")).parent
         variables = {
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "UV_PROJECT_ENVIRONMENT": str(self.environment),
@@ -75,6 +77,38 @@ class Project:
         arguments = [word for command in commands for word in (*command, "--then")]
         script = str(ROOT / "tests" / "run_with_server.py")
         return self.python(script, *arguments[:-1], PYTHONPATH=str(self.path)).stdout
+
+    @contextmanager
+    def server(self) -> Iterator[str]:
+        """Run a private server of the project; yield the URL of its database."""
+        script = str(ROOT / "tests" / "serve_database.py")
+        with subprocess.Popen(
+            [self.program("python"), script],
+            cwd=self.path,
+            env=surroundings(self.path) | {"PYTHONPATH": str(self.path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            try:
+                yield process.stdout.readline().strip()
+            finally:
+                process.stdin.close()
+                process.wait(SECONDS)
+
+    def sql(self, url: str, *statements: str) -> list[list[Any]]:
+        """Execute statements in one transaction; return the rows of the last one."""
+        script = str(ROOT / "tests" / "execute_sql.py")
+        path = str(self.path)
+        printed = self.python(script, *statements, DATABASE_URL=url, PYTHONPATH=path).stdout
+        rows: list[list[Any]] = json.loads(printed)
+        return rows
+
+    def program(self, name: str) -> str:
+        """Return the path of a program of the environment."""
+        return str(self.environment / ("Scripts" if sys.platform == "win32" else "bin") / name)
 
 
 def run(
@@ -98,7 +132,7 @@ def run(
 def surroundings(folder: Path) -> dict[str, str]:
     """Return the environment for a command in a folder, without what belongs to this test run."""
     ours = (
-        *("PYTEST_", "NOX_", "DATABASE_", "TEST_DATABASE_"),
+        *("PYTEST_", "NOX_", "DATABASE_", "TEST_DATABASE_", "MIGRATION_"),
         *("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON"),
     )
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}

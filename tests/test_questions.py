@@ -99,6 +99,16 @@ def test_bad_modules_are_refused_and_nothing_is_written(
         ({"description": "one\ntwo"}, "holds a line break"),
         ({"description": "x" * 201}, "has 201 characters; use at most 200"),
         ({"database": "oracle"}, "database"),
+        ({"model_discovery": "magic"}, "magic"),
+        ({"shared_tables": "auth_*"}, "is not a list; write one in YAML"),
+        ({"shared_tables": [7]}, "is not text to YAML"),
+        ({"shared_tables": ["auth user"]}, "'auth user' is no pattern"),
+        ({"shared_tables": ["auth_%"]}, "'auth_%' is no pattern"),
+        (
+            {"shared_tables": ["auth_*", "*"]},
+            "'*' matches alembic_version, a table of this project",
+        ),
+        ({"shared_tables": ["it??"]}, "'it??' matches item, a table of this project's own"),
     ],
 )
 def test_other_bad_answers_are_refused_and_nothing_is_written(

@@ -12,12 +12,17 @@ import yaml
 from tests.projects import DATABASES, Project, render
 from tests.test_questions import naming  # noqa: F401
 
-MODULES = {
-    "none": [],
-    "one": ["item"],
-    "several": ["item", "category", "order_line", "box"],
-    "reserved": ["user", "order", "group", "pg_class", "ix_item", "name", "date"],
-    "awkward": ["a", "q" * 20, "w" * 9 + "_" + "x" * 10, "item10", "item2", "item_2b", "test"],
+# Overrides on the defaults; each runs on each database.
+ANSWERS: dict[str, dict[str, Any]] = {
+    "none": {"modules": []},
+    "one": {"modules": ["item"]},
+    "several": {"modules": ["item", "category", "order_line", "box"], "shared_tables": ["auth_*"]},
+    "reserved": {"modules": ["user", "order", "group", "pg_class", "ix_item", "name", "date"]},
+    "awkward": {
+        "modules": ["a", "q" * 20, "w" * 9 + "_" + "x" * 10, "item10", "item2", "item_2b", "test"]
+    },
+    "scan": {"model_discovery": "scan", "shared_tables": ["auth_*", "django_session"]},
+    "scan-none": {"modules": [], "model_discovery": "scan"},
 }
 
 
@@ -26,16 +31,16 @@ ALEMBIC = "import sys; from alembic.config import main; [main(a.split()) for a i
 
 
 @pytest.mark.parametrize("name", DATABASES)
-@pytest.mark.parametrize("modules", MODULES)
-def test_a_render_is_clean(project: Callable[..., Project], name: str, modules: str) -> None:
-    check(project(name, modules=MODULES[modules]))
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_a_render_is_clean(project: Callable[..., Project], name: str, answers: str) -> None:
+    check(project(name, **ANSWERS[answers]))
 
 
-@pytest.mark.parametrize("modules", MODULES)
+@pytest.mark.parametrize("answers", ANSWERS)
 def test_migrations_go_up_and_down_without_a_difference(
-    project: Callable[..., Project], database: str, modules: str
+    project: Callable[..., Project], database: str, answers: str
 ) -> None:
-    made = project(database, modules=MODULES[modules])
+    made = project(database, **ANSWERS[answers])
     steps = ["upgrade head", "check", "downgrade base", "upgrade head", "check"]
     made.with_server(["python", "-c", ALEMBIC, *steps])
 

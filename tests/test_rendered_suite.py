@@ -113,6 +113,42 @@ def mutate(project: Project, file: str, old: str, new: str) -> None:
             "tests/test_migrations.py::test_the_models_are_what_the_migrations_make",
         ),
         (
+            "app/core/migration_lock.py",
+            "while not session.try_lock():",
+            "while False:",
+            "tests/core/test_migrations.py::test_one_migrates_at_a_time",
+        ),
+        (
+            "app/core/migration_lock.py",
+            "        session.prepare()\n",
+            "",
+            "tests/core/test_dialect.py::test_a_table_made_anew_keeps_the_rows_that_refer_to_it",
+        ),
+        (
+            "app/core/migrations.py",
+            '        "process_revision_directives": autogenerate.write_no_empty_revision,\n',
+            "",
+            "tests/core/test_migrations.py::test_no_revision_without_a_change_is_written",
+        ),
+        (
+            "app/core/migrations.py",
+            "**autogenerate.leave_alone(",
+            "**dict(",
+            "tests/core/test_migrations.py::test_tables_of_somebody_else_are_left_alone",
+        ),
+        (
+            "alembic/env.py",
+            " and config.cmd_opts is not None",
+            "",
+            "tests/core/test_migrations.py::test_logging_stays_as_it_was",
+        ),
+        (
+            "alembic/versions/HEAD",
+            "0001",
+            "0002",
+            "tests/test_migrations.py::test_the_tracked_head_is_the_head",
+        ),
+        (
             "alembic/versions/0001_initial.py",
             '    op.drop_table("item")\n',
             "    pass\n",
@@ -132,6 +168,24 @@ def test_a_guard_that_is_taken_away_is_missed(
     made = project("sqlite")
     made.python("-m", "pytest", "-q", test)
     mutate(made, file, old, new)
+    made.python("-m", "pytest", "-q", test, status=1)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("migrations.py", "autogenerate.compare_server_default", "False"),
+        ("autogenerate.py", "    if inspected in (spelled, f", "    if not (spelled, f"),
+    ],
+    ids=["not compared", "compared as text"],
+)
+def test_a_comparator_that_is_taken_away_is_missed(
+    project: Callable[..., Project], database: str, file: str, old: str, new: str
+) -> None:
+    made = project(database)
+    test = "tests/core/test_migrations.py::test_only_a_default_that_differs_is_a_difference"
+    made.python("-m", "pytest", "-q", test)
+    mutate(made, f"app/core/{file}", old, new)
     made.python("-m", "pytest", "-q", test, status=1)
 
 

@@ -1,0 +1,15 @@
+"""Run a private server of the project in the current folder, until standard input ends."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.database_server import run_server
+
+if __name__ == "__main__":
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        run_server(Path(folder) / "data") as url,
+    ):
+        print(url, flush=True)
+        sys.stdin.read()

@@ -67,9 +67,27 @@ def demo(session: nox.Session) -> None:
     elif project.exists() and any(project.iterdir()):
         session.error(f"{project} holds something else; name a new folder")
     else:
-        install(session, "copier")
-        copy = ("copier", "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD")
-        session.run(*copy, str(ROOT), str(project), env={"PYTHONWARNINGS": "ignore"})
+        copy_template(session, project)
+    run_in_project(session, project, ROOT / "demo.py", *options)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Measure how migrations grow with revisions; -- postgresql mysql sqlite, or some of them."""
+    for database in session.posargs or ["postgresql", "mysql", "sqlite"]:
+        project = Path(session.virtualenv.location).resolve() / database
+        shutil.rmtree(project, ignore_errors=True)
+        copy_template(session, project, "--data", f"database={database}")
+        run_in_project(session, project, ROOT / "benchmarks" / "revisions.py")
+
+
+def copy_template(session: nox.Session, project: Path, *options: str) -> None:
+    install(session, "copier")
+    copy = ("copier", "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", *options)
+    session.run(*copy, str(ROOT), str(project), env={"PYTHONWARNINGS": "ignore"})
+
+
+def run_in_project(session: nox.Session, project: Path, script: Path, *options: str) -> None:
     uv = shutil.which("uv") or "uv"
     # The project's own environment, not this session's: https://github.com/wntrblm/nox/issues/948
     ours = ("UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "VIRTUAL_ENV")
@@ -77,9 +95,8 @@ def demo(session: nox.Session) -> None:
     with session.chdir(project):
         session.run(uv, "sync", "--quiet", env=environment, external=True)
         # -P leaves this repository's own tests out of the path.
-        script = (uv, "run", "python", "-P", str(ROOT / "demo.py"), *options)
         session.run(
-            *script,
+            *(uv, "run", "python", "-P", str(script), *options),
             env=environment,
             external=True,
             interrupt_timeout=TO_INTERRUPT,

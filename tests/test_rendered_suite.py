@@ -192,6 +192,7 @@ def test_a_comparator_that_is_taken_away_is_missed(
 def test_a_forgotten_import_is_answered_with_its_line(project: Callable[..., Project]) -> None:
     made = project("sqlite")
     line = "from app.modules.item import models as item_models  # noqa: F401"
+    made.run("ruff", "check", "--fix", "--extend-select", "F401,RUF100")
     mutate(made, "alembic/env.py", f"{line}\n", "")
     printed = made.python("-m", "pytest", "-q", "tests/test_migrations.py", status=1).stdout
     assert f"add to alembic/env.py: ['{line}']" in printed

@@ -7,14 +7,16 @@ from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
+from alembic.config import Config
 from fastapi import FastAPI
-from sqlalchemy import URL
+from sqlalchemy import URL, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
-from app.core import dialect
+from app.core import dialect, migrations
+from app.core.autogenerate import is_shared
 from app.core.database import SessionFactory, create_engine
-from app.core.migrations import upgrade
-from app.core.settings import DatabaseSettings, Settings
+from app.core.models import Base
+from app.core.settings import PROJECT_ROOT, DatabaseSettings, Settings
 from app.main import create_app
 from tests.database_server import ServerError, ServerMissingError, new_database, run_server
 
@@ -53,6 +55,7 @@ async def settings(server_url: str) -> AsyncIterator[Settings]:
     """Settings for a database of this worker's own."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "tests")
     async with new_database(server_url, worker) as url:
+        await create_shared_tables(dialect.parse_url(url))
         yield Settings(database=DatabaseSettings.model_validate({"url": url}))
 
 
@@ -61,7 +64,7 @@ async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
     """An engine on a database whose schema is what the migrations made."""
     engine = create_engine(settings.database)
     try:
-        await upgrade(engine)
+        await migrations.upgrade(engine)
         yield engine
     finally:
         await engine.dispose()
@@ -70,13 +73,31 @@ async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 async def empty_database(server_url: str) -> AsyncIterator[URL]:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "tests")
-    async with new_database(server_url, f"{worker}_empty") as url:
-        yield dialect.parse_url(url)
+    async with new_database(server_url, f"{worker}_empty") as text:
+        url = dialect.parse_url(text)
+        await create_shared_tables(url)
+        yield url
+
+
+def shared_tables() -> list[Table]:
+    """Return the tables of somebody else that our models describe, to refer to them."""
+    patterns = migrations.shared_tables(Config(PROJECT_ROOT / "alembic.ini"))
+    tables = Base.metadata.sorted_tables
+    return [table for table in tables if is_shared(table.name, patterns)]
+
+
+async def create_shared_tables(url: URL) -> None:
+    """Do what somebody else has done before our migrations run."""
+    if tables := shared_tables():
+        engine = dialect.create_engine(url)
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all, tables=tables)
+        await engine.dispose()
 
 
 @pytest.fixture
 async def connection(empty_database: URL) -> AsyncIterator[AsyncConnection]:
-    """A connection to an empty database."""
+    """A connection to a database without a table of ours."""
     engine = dialect.create_engine(empty_database)
     try:
         async with engine.connect() as connection:

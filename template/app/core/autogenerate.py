@@ -7,9 +7,19 @@ from typing import Any, Literal
 
 from alembic.autogenerate import render
 from alembic.autogenerate.api import AutogenContext
-from alembic.operations.ops import MigrationScript
+from alembic.operations.ops import (
+    AlterColumnOp,
+    DropIndexOp,
+    DropTableOp,
+    MigrationScript,
+    ModifyTableOps,
+    OpContainer,
+)
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Column, Connection, DefaultClause, MetaData, Table, inspect
+from alembic.runtime.plugins import Plugin
+from alembic.util import DispatchPriority, PriorityDispatchResult
+from sqlalchemy import Column, Connection, DefaultClause, Identity, MetaData, Table, inspect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
 
@@ -18,68 +28,101 @@ from app.core import migration_dialect
 logger = logging.getLogger(__name__)
 
 
-def leave_alone(patterns: Iterable[str]) -> dict[str, Any]:
-    """Return the filters that keep autogenerate from tables whose names match a glob pattern."""
+def is_shared(name: str | None, patterns: Iterable[str]) -> bool:
+    """Return whether a table belongs to somebody else, as glob patterns say."""
+    return any(fnmatchcase(name or "", pattern) for pattern in patterns)
 
-    def is_shared(name: str | None, kind: str) -> bool:
-        return kind == "table" and any(fnmatchcase(name or "", glob) for glob in patterns)
+
+def leave_alone(patterns: Iterable[str]) -> dict[str, Any]:
+    """Return the filters that keep autogenerate from shared tables."""
 
     def include_name(name: str | None, kind: str, _parents: object) -> bool:
-        if shared := is_shared(name, kind):
+        if shared := kind == "table" and is_shared(name, patterns):
             logger.info("Left alone, as shared_tables in alembic.ini says: %s", name)
         return not shared
 
     def include_object(_item: object, name: str | None, kind: str, *_: object) -> bool:
-        return not is_shared(name, kind)
+        return kind != "table" or not is_shared(name, patterns)
 
     return {"include_name": include_name, "include_object": include_object}
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
-    """Write a decorated type as the type it stands on, so that no revision imports the application.
+    """Write types that are not SQLAlchemy's so that the revision runs.
 
-    Returns False for everything that Alembic renders itself:
+    A decorated type becomes the type it stands on here, so that the revision does not import the
+    application; the module of any other one is imported. Returns False for what Alembic renders:
     https://alembic.sqlalchemy.org/en/latest/autogenerate.html#affecting-the-rendering-of-types-themselves
     """
-    ours = isinstance(item, TypeDecorator) and not type(item).__module__.startswith("sqlalchemy.")
-    if kind != "type" or not ours:
+    module = type(item).__module__
+    if kind != "type" or module.startswith(("sqlalchemy.", "alembic.")):
         return False
-    return render._repr_type(item.impl_instance, context)
+    if isinstance(item, TypeDecorator) and context.dialect is not None:
+        return render._repr_type(item.load_dialect_impl(context.dialect), context)
+    context.imports.add(f"import {module}")
+    return False
 
 
 def compare_server_default(
-    context: MigrationContext,
-    _inspected_column: Column[Any],
+    context: AutogenContext,
+    change: AlterColumnOp,
+    _schema: str | None,
+    _table: str,
+    _name: str,
+    inspected: Column[Any],
     column: Column[Any],
-    inspected: str | None,
-    default: Any,
-    _rendered: str | None,
-) -> bool | None:
-    """Return whether a default differs, once the server has spelled both; None asks Alembic.
+) -> PriorityDispatchResult:
+    """Note a default that differs, once the server has spelled both.
 
     A server keeps `now()`, `true` or `'it''s'` in its own words, which Alembic takes for a change
     on MariaDB, and cannot compare for JSON on PostgreSQL. So the default of the model goes through
     a temporary table first.
     """
-    if not isinstance(default, DefaultClause) or context.connection is None:
-        return None
-    text: Any = default.arg
-    spelled = _spell(context.connection, Column("value", column.type, server_default=text))
+    old, new = inspected.server_default, column.server_default
+    if isinstance(new, Identity) and not getattr(context.dialect, "supports_identity_columns", 0):
+        # There it means an ordinary key, which Alembic would take for a change for ever.
+        return PriorityDispatchResult.STOP
+    if not isinstance(new, DefaultClause) or not isinstance(old, DefaultClause | None):
+        return PriorityDispatchResult.CONTINUE
+    arg: Any = new.arg
+    spelled = _spell(context.connection, Column("value", column.type, server_default=arg))
+    change.existing_server_default = old
+    found = getattr(old and old.arg, "text", None)
     # Alembic puts what it reads from SQLite between parentheses.
-    if inspected in (spelled, f"({spelled})"):
-        return False
-    return migration_dialect.OTHER_SPELLING_DIFFERS
+    if spelled is not UNKNOWN and found in (spelled, f"({spelled})"):
+        return PriorityDispatchResult.STOP
+    if not migration_dialect.OTHER_SPELLING_DIFFERS:
+        return PriorityDispatchResult.CONTINUE
+    change.modify_server_default = new
+    return PriorityDispatchResult.STOP
 
 
-def _spell(connection: Connection, column: Column[Any]) -> str | None:
+UNKNOWN = object()
+
+
+def _spell(connection: Connection | None, column: Column[Any]) -> object:
+    """Return the server's words for a default, or UNKNOWN if it refuses it.
+
+    It does that while a type or function is missing which the revision has yet to create.
+    """
+    assert connection is not None  # noqa: S101
     table = Table("_server_default", MetaData(), column, prefixes=["TEMPORARY"])
-    # The bare statement: Table.create would also create, and drop would drop, a native enum type.
-    connection.execute(CreateTable(table))
     try:
-        [reflected] = inspect(connection).get_columns(table.name)
-    finally:
-        connection.exec_driver_sql(f"{migration_dialect.DROP_TEMPORARY_TABLE} {table.name}")
+        with connection.begin_nested():
+            # The bare statement: Table.create and drop would do so to a native enum type, too.
+            connection.execute(CreateTable(table))
+            [reflected] = inspect(connection).get_columns(table.name)
+            connection.exec_driver_sql(f"{migration_dialect.DROP_TEMPORARY_TABLE} {table.name}")
+    except DBAPIError:
+        return UNKNOWN
     return reflected["default"]
+
+
+# Not as an argument of `context.configure`: Alembic would fail on computed columns and identities.
+PLUGIN = Plugin("app.core.autogenerate")
+PLUGIN.add_autogenerate_comparator(
+    compare_server_default, "column", "server_default", priority=DispatchPriority.FIRST
+)
 
 
 class Unwritten(list[MigrationScript]):
@@ -89,17 +132,34 @@ class Unwritten(list[MigrationScript]):
         return iter(())
 
 
-def write_no_empty_revision(
+def process_revision(
     context: MigrationContext, _revision: object, scripts: list[MigrationScript]
 ) -> None:
-    """Keep `revision --autogenerate` from writing a file without changes, and say so.
-
-    The well-known recipe, which empties `scripts`, makes `alembic check` fail:
-    https://github.com/sqlalchemy/alembic/discussions/1180
-    """
+    """Keep `revision --autogenerate` from writing what is empty, or what cannot run."""
+    for script in scripts:
+        for operations in (*script.upgrade_ops_list, *script.downgrade_ops_list):
+            _drop_indexes_with_their_table(operations)
     caller = context.opts["revision_context"]
     unchanged = all(ops.is_empty() for script in scripts for ops in script.upgrade_ops_list)
     # Without autogenerate, the file is meant to be filled by hand.
     if unchanged and caller.command_args["autogenerate"]:
+        # The well-known recipe, which empties `scripts`, makes `alembic check` fail.
         caller.generated_revisions = Unwritten(scripts)
         logger.info("No difference between models and database: no revision to write")
+
+
+def _drop_indexes_with_their_table(operations: OpContainer) -> None:
+    # MariaDB and MySQL refuse to drop the index of a foreign key before its table.
+    dropped = {(op.schema, op.table_name) for op in operations.ops if isinstance(op, DropTableOp)}
+
+    def stays(op: object) -> bool:
+        return not isinstance(op, DropIndexOp) or (op.schema, op.table_name) not in dropped
+
+    for op in operations.ops:
+        if isinstance(op, ModifyTableOps):
+            op.ops[:] = filter(stays, op.ops)
+    operations.ops[:] = [
+        op
+        for op in operations.ops
+        if stays(op) and not (isinstance(op, ModifyTableOps) and op.is_empty())
+    ]

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
+from app.core import dialect
 from app.core.migration_dialect import MigrationSession
 from app.core.settings import get_migration_settings
 
@@ -36,6 +37,8 @@ def migrating(context: MigrationContext, connection: Connection) -> Iterator[Non
         return
     settings = get_migration_settings()
     session = MigrationSession(connection, settings)
+    if session.within_transaction:
+        logger.warning("This is part of a transaction that is open; its owner has to commit it")
     with _locked(session, settings.wait_timeout), _explained(context, session):
         session.prepare()
         yield
@@ -43,13 +46,20 @@ def migrating(context: MigrationContext, connection: Connection) -> Iterator[Non
 
 @contextmanager
 def _looking(connection: Connection) -> Iterator[None]:
-    # A transaction left open would take in the next command over the connection, uncommitted.
-    within_transaction = connection.in_transaction()
+    if connection.in_transaction():
+        yield
+        return
+    usual = connection.get_execution_options()
+    connection.execution_options(**dialect.READING)
     try:
         yield
+        # A transaction left open would take in the next command over the connection, uncommitted.
+        connection.commit()
+    except DBAPIError as error:
+        raise CommandError(f"{error.orig}\n{error.statement}") from error
     finally:
-        if not within_transaction:
-            connection.rollback()
+        connection.rollback()
+        connection.execution_options(**{name: usual.get(name) for name in dialect.READING})
 
 
 @contextmanager
@@ -76,7 +86,6 @@ def _locked(session: MigrationSession, seconds: int) -> Iterator[None]:
 
 
 def _sleep(seconds: float) -> None:
-    # The loop goes on meanwhile, for whoever holds the lock may live in it.
     if in_greenlet():
         await_only(asyncio.sleep(seconds))
     else:
@@ -90,6 +99,9 @@ def _explained(context: MigrationContext, session: MigrationSession) -> Iterator
 
     def noted(heads: Any, context: Any) -> Iterator[Any]:
         for step in find_steps(heads, context):
+            if steps:
+                # A revision may have set limits of its own.
+                session.prepare()
             steps.append(step)
             yield step
 

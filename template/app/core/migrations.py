@@ -38,16 +38,22 @@ def import_models() -> None:
     logger.info("Found %d models in %d modules", models, len(names))
 
 
+def shared_tables(config: Config) -> list[str]:
+    """Return the glob patterns of tables that belong to somebody else, whatever the section is."""
+    return config.file_config.get("alembic", "shared_tables", fallback="").split()
+
+
 def options(config: Config) -> dict[str, Any]:
     """Return what offline and online migrations have in common."""
     return {
         "target_metadata": Base.metadata,
         "compare_type": True,
-        "compare_server_default": autogenerate.compare_server_default,
+        "compare_server_default": True,
+        "autogenerate_plugins": ["alembic.autogenerate.*", autogenerate.PLUGIN.name],
         "render_item": autogenerate.render_item,
-        "process_revision_directives": autogenerate.write_no_empty_revision,
+        "process_revision_directives": autogenerate.process_revision,
         "transaction_per_migration": True,
-        **autogenerate.leave_alone((config.get_alembic_option("shared_tables") or "").split()),
+        **autogenerate.leave_alone(shared_tables(config)),
         **migration_dialect.OPTIONS,
     }
 
@@ -98,10 +104,11 @@ def run(migrate: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(migrate())
+        pass
     else:
         raise RuntimeError(
             "Alembic was called from a running event loop; use `await upgrade(engine)` from"
             " app.core.migrations, or hand a connection over to any other command:"
             " `await connection.run_sync(lambda c: command.downgrade(alembic_config(c), '-1'))`."
         )
+    asyncio.run(migrate())

@@ -1,6 +1,7 @@
 """What env.py does around revisions, tried with revisions of the tests' own."""
 
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from enum import Enum
 from pathlib import Path
@@ -104,11 +105,13 @@ async def test_one_migrates_at_a_time(revisions: Revisions, other: AsyncConnecti
     with pytest.raises(CommandError, match=r"migrates .* not done within 0 s \(MIGRATION_WAIT"):
         await revisions.run(command.upgrade, "head")
     assert await revisions.tables() == set()
-    # Those who only look wait for nobody.
+    # Those who only look wait for nobody, even on SQLite, where one who writes keeps others out.
+    await other.execute(text("CREATE TABLE another (id INTEGER)"))
     await revisions.run(command.current)
+    await other.rollback()
     await other.run_sync(lambda _: holder.restore())
     await revisions.run(command.upgrade, "head")
-    assert await revisions.tables() == {"made_by_a"}
+    assert "made_by_a" in await revisions.tables()
 
 
 @pytest.mark.usefixtures("limits")
@@ -145,22 +148,37 @@ async def test_a_table_that_another_session_holds_is_not_waited_for(
     assert await revisions.tables() == {"made_by_a", "made_by_b"}
 
 
-async def test_the_limits_end_with_the_migration(revisions: Revisions) -> None:
-    revisions.add("a")
-    before = await revisions.connection.run_sync(session_limits)
-    await revisions.run(command.upgrade, "head")
-    assert await revisions.connection.run_sync(session_limits) == before
+LIMIT = {
+    "postgresql": ("SHOW lock_timeout", "SET lock_timeout = '{}s'"),
+    "mysql": ("SELECT @@lock_wait_timeout", "SET SESSION lock_wait_timeout = {}"),
+    "sqlite": ("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}"),
+}
 
 
-def session_limits(connection: sa.Connection) -> list[Any]:
-    asked = {
-        "postgresql": ["SHOW lock_timeout", "SHOW statement_timeout"],
-        "mysql": ["SELECT @@lock_wait_timeout", "SELECT @@innodb_lock_wait_timeout"],
-        "sqlite": ["PRAGMA busy_timeout", "PRAGMA foreign_keys"],
-    }[connection.dialect.name]
-    values = [connection.scalar(text(statement)) for statement in asked]
-    connection.rollback()
-    return values
+async def test_the_limits_begin_with_a_revision_and_end_with_the_last(
+    revisions: Revisions,
+) -> None:
+    show, change = LIMIT[revisions.connection.dialect.name]
+    await revisions.connection.execute(text(change.format(77)))
+    await revisions.connection.commit()
+    usual = await limit(revisions.connection)
+    revisions.add("a", and_then=f"op.execute({change.format(99)!r})")
+    shown = f"str(op.get_bind().execute(sa.text({show!r})).scalar())"
+    revisions.add("b", and_then=f"op.get_context().config.attributes['shown'] = {shown}")
+    seen = await revisions.run(upgrade_and_look)
+    assert int(re.sub(r"\D", "", seen)) in (5, 5000)
+    assert await limit(revisions.connection) == usual
+
+
+def upgrade_and_look(config: Config) -> str:
+    command.upgrade(config, "head")
+    return str(config.attributes["shown"])
+
+
+async def limit(connection: AsyncConnection) -> Any:
+    value = await connection.scalar(text(LIMIT[connection.dialect.name][0]))
+    await connection.rollback()
+    return value
 
 
 async def test_a_failure_names_the_revision_and_what_is_committed(revisions: Revisions) -> None:
@@ -267,29 +285,54 @@ DEFAULTS: dict[str, tuple[sa.types.TypeEngine[Any], Any, Any]] = {
 }
 
 
-def defaults(changed: str = "") -> sa.MetaData:
-    """Return a table with all of them, the second one for the column that is `changed`."""
+OTHER_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    "whole": sa.BigInteger(),
+    "decimal": sa.Numeric(12, 2),
+    "string": sa.String(30),
+    "day": sa.DateTime(),
+    "enum": sa.String(50),
+    "uuid": sa.String(40),
+}
+
+
+def columns(default: str = "", kind: str = "") -> sa.MetaData:
+    """Return a table with all of them, but another default or type for the columns named."""
     metadata = sa.MetaData()
-    columns = [
-        sa.Column(name, kind, server_default=second if name == changed else first)
-        for name, (kind, first, second) in DEFAULTS.items()
-    ]
-    sa.Table("defaults", metadata, *columns)
+    table = sa.Table(
+        "columns",
+        metadata,
+        sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
+        sa.Column("computed", sa.Integer, sa.Computed("whole * 2")),
+    )
+    for name, (usual, first, second) in DEFAULTS.items():
+        chosen = OTHER_TYPES[name] if name == kind else usual
+        server_default = second if name == default else first
+        table.append_column(sa.Column(name, chosen, server_default=server_default))
     return metadata
 
 
-async def test_only_a_default_that_differs_is_a_difference(connection: AsyncConnection) -> None:
-    def differences(connection: sa.Connection, changed: str = "") -> list[str]:
-        known = options(Config(PROJECT_ROOT / "alembic.ini"))
-        names = ("compare_type", "compare_server_default")
-        context = MigrationContext.configure(connection, opts={name: known[name] for name in names})
-        found: Any = compare_metadata(context, defaults(changed))
-        return [difference[3] for changes in found for difference in changes]
+def differences(connection: sa.Connection, metadata: sa.MetaData) -> list[tuple[str, str]]:
+    known = options(Config(PROJECT_ROOT / "alembic.ini"))
+    names = ("compare_type", "compare_server_default", "autogenerate_plugins")
+    context = MigrationContext.configure(connection, opts={name: known[name] for name in names})
+    found: Any = compare_metadata(context, metadata)
+    return [(difference[0], difference[3]) for changes in found for difference in changes]
 
-    await connection.run_sync(lambda c: defaults().create_all(c))
-    assert await connection.run_sync(differences) == []
+
+async def test_only_a_default_that_differs_is_a_difference(connection: AsyncConnection) -> None:
+    await connection.run_sync(lambda c: columns().create_all(c))
+    assert await connection.run_sync(differences, columns()) == []
     for name in DEFAULTS:
-        assert await connection.run_sync(differences, name) == [name]
+        found = await connection.run_sync(differences, columns(default=name))
+        assert found == [("modify_default", name)]
+
+
+async def test_only_a_type_that_differs_is_a_difference(connection: AsyncConnection) -> None:
+    await connection.run_sync(lambda c: columns().create_all(c))
+    for name in OTHER_TYPES:
+        found = await connection.run_sync(differences, columns(kind=name))
+        assert ("modify_type", name) in found
+        assert {column for _, column in found} == {name}
 
 
 def test_models_are_found_in_files_and_packages() -> None:
@@ -301,8 +344,10 @@ def test_models_are_found_in_files_and_packages() -> None:
 
 async def test_a_revision_that_only_looks_changes_no_limit(connection: AsyncConnection) -> None:
     def look(connection: sa.Connection) -> None:
-        before = session_limits(connection)
+        show = text(LIMIT[connection.dialect.name][0])
+        before = connection.scalar(show)
+        connection.rollback()
         with migrating(MigrationContext.configure(connection), connection):
-            assert session_limits(connection) == before
+            assert connection.scalar(show) == before
 
     await connection.run_sync(look)

@@ -269,6 +269,8 @@ def test_the_commands_of_the_manual(project: Callable[..., Project], database: s
         assert re.search(r"(left, right|right, left) -> both \(head\) \(current\)", printed)
         printed = alembic("downgrade left", "current")
         assert set(re.findall(r"(?m)^\w+$", printed)) == {"left", "right"}
+        alembic("ensure_version")
+        assert made.sql(url, "SELECT * FROM alembic_version")
         printed = alembic("upgrade head", "downgrade base", "upgrade +1", "downgrade -1", "current")
         assert "Running downgrade 0001 -> , initial" in printed
         assert "\nboth (head)" in alembic("upgrade left", "stamp both", "current")
@@ -306,7 +308,7 @@ def test_alembic_works_from_anywhere(
 
 
 def test_an_environment_has_revisions_of_its_own(project: Callable[..., Project]) -> None:
-    made = project("sqlite")
+    made = project("sqlite", shared_tables=["auth_*"])
     manual = (made.path / "alembic/README.md").read_text("utf-8")
     section = re.search(r"```ini\n(\[testing\]\n.*?)```", manual, re.DOTALL)
     commands = re.findall(r"uv run (alembic -n testing .*)", manual)
@@ -316,6 +318,8 @@ def test_an_environment_has_revisions_of_its_own(project: Callable[..., Project]
         ini.write(f"\n{section[1]}")
     for command in commands:
         made.run("bash", "-c", command, DATABASE_URL="sqlite:///app.db")
+    made.sql("sqlite:///app.db", "CREATE TABLE auth_user (id INTEGER)")
+    made.run("alembic", "-n", "testing", "check", DATABASE_URL="sqlite:///app.db")
     current = made.run("alembic", "-n", "testing", "current", DATABASE_URL="sqlite:///app.db")
     assert len(re.findall(r"\(head\)", current.stdout)) == 2
     assert (made.path / "alembic/versions/HEAD").read_text("utf-8") == "0001\n"
@@ -351,7 +355,8 @@ def test_nothing_is_written_when_nothing_changed(
         assert sorted(versions.glob("*.py")) == files
         assert "No new upgrade operations" in made.run("alembic", "check", DATABASE_URL=url).stdout
         made.run("alembic", "revision", "-m", "by hand", DATABASE_URL=url)
-        assert len(list(versions.glob("2*_by_hand.py"))) == 1
+        [by_hand] = versions.glob("2*_by_hand.py")
+        assert "from alembic import op" in by_hand.read_text("utf-8")
 
 
 def test_tables_of_somebody_else_are_left_alone(
@@ -430,6 +435,115 @@ def test_a_revision_that_rows_forbid_fails_the_tests(
     assert "gives back" in made.python(*test, status=1).stdout
     code = "# lossy: the names were wrong\n    op.execute(\"UPDATE item SET name = 'same'\")"
     add_revision(made, "strict", upgrade=code)
+    made.python(*test)
+
+
+MODELS = """
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CHAR, JSON, CheckConstraint, Column, Computed, Dialect, ForeignKey, Identity, Integer, Numeric,
+    SmallInteger, String, Table,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+from app.core.models import Base, Entity
+
+
+class Code(TypeDecorator[str]):
+    impl = CHAR
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(CHAR(9))
+
+
+class Box(UserDefinedType[str]):
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "VARCHAR(30)"
+
+
+class AuthUser(Base):
+    __tablename__ = "auth_user"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Item(Entity):
+    __tablename__ = "item"
+
+    name: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str | None] = mapped_column(String(2000))
+
+
+class Note(Base):
+    __tablename__ = "note"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    item_id: Mapped[UUID] = mapped_column(ForeignKey("item.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("auth_user.id"), index=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("note.id"))
+    size: Mapped[int] = mapped_column(SmallInteger, unique=True)
+    twice: Mapped[int | None] = mapped_column(Computed("size * 2"))
+    price: Mapped[Decimal] = mapped_column(Numeric(4, 2), server_default="1")
+    code: Mapped[str] = mapped_column(Code)
+    box: Mapped[str | None] = mapped_column(Box)
+    data: Mapped[Any] = mapped_column(JSON)
+    short: Mapped[str] = mapped_column(String(1))
+
+
+link = Table(
+    "link",
+    Base.metadata,
+    Column("note_id", ForeignKey("note.id"), primary_key=True),
+    Column("item_id", ForeignKey("item.id"), primary_key=True),
+)
+
+
+class Role(Base):
+    __tablename__ = "role"
+    __table_args__ = (CheckConstraint("name IN ('new', 'old')", name="known"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(10))
+"""
+
+
+def test_what_users_model_passes_the_tests(project: Callable[..., Project], database: str) -> None:
+    made = project(database, shared_tables=["auth_*"])
+    (made.path / "app/modules/item/models.py").write_text(MODELS, "utf-8")
+    theirs = "CREATE TABLE auth_user (id INTEGER PRIMARY KEY)"
+    with made.server() as url:
+        made.sql(url, theirs)
+        commands = ["upgrade head", "revision --autogenerate -m more", "upgrade head", "check"]
+        again = ("downgrade -1", "upgrade head")
+        made.python("-c", ALEMBIC, *commands, *again, DATABASE_URL=url)
+    versions = made.path / "alembic/versions"
+    made.run("ruff", "check", "alembic")
+    made.run("ruff", "format", "--check", "alembic")
+    # Rows of the revision's own, with and without a key, and a table by another name.
+    seed = "INSERT INTO role {0} VALUES ({1}'new')"
+    add_revision(
+        made,
+        "seeds",
+        (versions / "HEAD").read_text("utf-8").strip(),
+        upgrade=f"""op.execute("{seed.format("(name)", "")}")
+    op.rename_table("role", "rank")
+    op.rename_table("rank", "role")
+""",
+        downgrade="op.execute(\"DELETE FROM role WHERE name = 'new'\")",
+    )
+    test = ("-m", "pytest", "-q", "-W", "ignore", "tests/test_migrations.py")
+    printed = made.python(*test, status=1).stdout
+    assert "No example of a row of role: add to EXAMPLES in" in printed
+    examples = made.path / "tests/example_rows.py"
+    help_it = 'Any]] = {\n    ("role", "name"): lambda _: "old",'
+    examples.write_text(examples.read_text("utf-8").replace("Any]] = {", help_it, 1), "utf-8")
     made.python(*test)
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, MetaData, Numeric, Table, func, insert, select
+from sqlalchemy import JSON, Column, Connection, MetaData, Numeric, Table, func, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import sort_tables_and_constraints
 from sqlalchemy.types import TypeEngine
@@ -31,7 +31,6 @@ VALUES: dict[type, Callable[[int], Any]] = {
     time: lambda number: (START + timedelta(seconds=number)).time(),
     timedelta: lambda number: timedelta(days=number),
     UUID: lambda number: UUID(int=number),
-    dict: lambda number: {"number": number},
     list: lambda _number: [],
 }
 
@@ -111,6 +110,8 @@ def _value(connection: Connection, column: Column[Any], number: int) -> Any:
 def _example(kind: TypeEngine[Any], number: int) -> Any:
     if choices := getattr(kind, "enums", None):
         return choices[number % len(choices)]
+    if isinstance(kind, JSON):
+        return {"number": number}
     python_type = kind.python_type
     if python_type is str:
         length = getattr(kind, "length", None) or 0

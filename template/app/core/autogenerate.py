@@ -1,6 +1,7 @@
 """What `alembic revision --autogenerate` and `alembic check` compare, and what they write."""
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from alembic.util import DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Column, Connection, DefaultClause, Identity, MetaData, Table, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.core import migration_dialect
 
@@ -58,9 +59,18 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
     if kind != "type" or module.startswith(("sqlalchemy.", "alembic.")):
         return False
     if isinstance(item, TypeDecorator) and context.dialect is not None:
-        return render._repr_type(item.load_dialect_impl(context.dialect), context)
+        return render._repr_type(_public(item.load_dialect_impl(context.dialect)), context)
     context.imports.add(f"import {module}")
     return False
+
+
+def _public(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return a type without what a driver adds to it, which has no name to import."""
+    for cls in type(kind).__mro__:
+        package = sys.modules[".".join(cls.__module__.split(".")[:3])]
+        if hasattr(package, cls.__name__):
+            return kind if cls is type(kind) else kind.adapt(cls)
+    return kind
 
 
 def compare_server_default(

@@ -66,6 +66,8 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
 
 def _public(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     """Return a type without what a driver adds to it, which has no name to import."""
+    if not type(kind).__module__.startswith("sqlalchemy."):
+        return kind
     for cls in type(kind).__mro__:
         package = sys.modules[".".join(cls.__module__.split(".")[:3])]
         if hasattr(package, cls.__name__):

@@ -81,8 +81,10 @@ def _locked(session: MigrationSession, seconds: int) -> Iterator[None]:
         _sleep(SECONDS_BETWEEN_TRIES)
     try:
         yield
-    finally:
-        session.restore()
+    except BaseException:
+        session.restore(failed=True)
+        raise
+    session.restore()
 
 
 def _sleep(seconds: float) -> None:

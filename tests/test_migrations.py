@@ -599,6 +599,38 @@ def test_the_schema_is_drawn(project: Callable[..., Project], database: str) -> 
     assert "revision_0001 --> revision_links" in drawn
 
 
+def test_what_the_manuals_show_for_python_runs(
+    project: Callable[..., Project], database: str
+) -> None:
+    made = project(database)
+    manual = (made.path / "alembic/README.md").read_text("utf-8")
+    readme = (made.path / "README.md").read_text("utf-8")
+    migrations = re.search(r"```python\n(from alembic import command\n.*?)```", manual, re.DOTALL)
+    job = re.search(r"```python\n(from app.core.database import.*?)```", readme, re.DOTALL)
+    assert migrations
+    assert job
+    code = f"""
+import asyncio
+from app.core.database import create_engine
+from app.core.settings import get_settings
+
+async def main():
+    engine = create_engine(get_settings().database)
+    {migrations[1].replace(chr(10), chr(10) + "    ")}
+    async with engine.connect() as connection:
+        await connection.run_sync(lambda c: command.current(alembic_config(c)))
+    await upgrade(engine)
+    await engine.dispose()
+
+asyncio.run(main())
+from app.modules.item.models import Item
+{job[1]}"""
+    with made.server() as url:
+        printed = made.python("-c", code, DATABASE_URL=url).stdout
+        assert "0001" not in printed
+        assert made.sql(url, "SELECT name FROM item") == [["made by a job"]]
+
+
 def test_a_failing_command_ends(project: Callable[..., Project], database: str) -> None:
     """Not even a driver's thread may keep the process: https://github.com/omnilib/aiosqlite/issues/369."""
     made = project(database)

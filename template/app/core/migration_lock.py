@@ -15,7 +15,7 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from app.core import dialect
-from app.core.migration_dialect import MigrationSession
+from app.core.migration_dialect import MigrationSession, is_lock_timeout
 from app.core.settings import get_migration_settings
 
 logger = logging.getLogger(__name__)
@@ -111,8 +111,13 @@ def _explained(context: MigrationContext, session: MigrationSession) -> Iterator
     try:
         yield
     except DBAPIError as error:
-        reasons = [*_fate(steps, session), str(error.orig), error.statement, session.hint(error)]
-        raise CommandError("\n".join(filter(None, reasons))) from error
+        reasons = [*_fate(steps, session), str(error.orig), error.statement or ""]
+        if is_lock_timeout(error):
+            reasons.append(
+                "Another session holds what this needs, for longer than MIGRATION_LOCK_TIMEOUT"
+                f" ({session.settings.lock_timeout} s). Run it again when that session is done."
+            )
+        raise CommandError("\n".join(reasons)) from error
     except CommandError as error:
         raise CommandError("\n".join([*_fate(steps, session), str(error)])) from error
     except Exception as error:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 from sqlalchemy import URL
 
 from app.core import dialect
@@ -91,6 +92,8 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 def _read(settings: type[SettingsT]) -> SettingsT:
     try:
         return settings()
+    except (SourceError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings cannot be read: {error}.") from None
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         reasons = [_explain(prefix, reason) for reason in error.errors()]

@@ -86,3 +86,14 @@ def test_a_wrong_variable_stops_the_start(command: list[str]) -> None:
     assert process.returncode != 0
     assert process.stderr.startswith("DATABASE_URL is wrong: ")
     assert "Traceback" not in process.stderr
+
+
+def test_what_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("DATABASE_URL=é".encode("latin-1"))
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    with pytest.raises(SettingsError, match="cannot be read: 'utf-8'"):
+        read()
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+    monkeypatch.setenv("DATABASE", "abc")
+    with pytest.raises(SettingsError, match=r'cannot be read: .*"database"'):
+        read()

@@ -10,6 +10,7 @@ from alembic.autogenerate import render
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import (
     AlterColumnOp,
+    DropConstraintOp,
     DropIndexOp,
     DropTableOp,
     MigrationScript,
@@ -116,6 +117,7 @@ def _spell(connection: Connection | None, column: Column[Any]) -> object:
     """Return the server's words for a default, or UNKNOWN if it refuses it.
 
     It does that while a type or function is missing which the revision has yet to create.
+    Raises DBAPIError if its user may not create temporary tables.
     """
     assert connection is not None  # noqa: S101
     table = Table("_server_default", MetaData(), column, prefixes=["TEMPORARY"])
@@ -125,7 +127,9 @@ def _spell(connection: Connection | None, column: Column[Any]) -> object:
             connection.execute(CreateTable(table))
             [reflected] = inspect(connection).get_columns(table.name)
             connection.exec_driver_sql(f"{migration_dialect.DROP_TEMPORARY_TABLE} {table.name}")
-    except DBAPIError:
+    except DBAPIError as error:
+        if migration_dialect.is_denied(error):
+            raise
         return UNKNOWN
     return reflected["default"]
 
@@ -150,7 +154,7 @@ def process_revision(
     """Keep `revision --autogenerate` from writing what is empty, or what cannot run."""
     for script in scripts:
         for operations in (*script.upgrade_ops_list, *script.downgrade_ops_list):
-            _drop_indexes_with_their_table(operations)
+            _drop_in_order(operations)
     caller = context.opts["revision_context"]
     unchanged = all(ops.is_empty() for script in scripts for ops in script.upgrade_ops_list)
     # Without autogenerate, the file is meant to be filled by hand.
@@ -160,16 +164,19 @@ def process_revision(
         logger.info("No difference between models and database: no revision to write")
 
 
-def _drop_indexes_with_their_table(operations: OpContainer) -> None:
-    # MariaDB and MySQL refuse to drop the index of a foreign key before its table.
+def _drop_in_order(operations: OpContainer) -> None:
+    # MariaDB and MySQL refuse to drop an index before the foreign key that needs it.
     dropped = {(op.schema, op.table_name) for op in operations.ops if isinstance(op, DropTableOp)}
 
     def stays(op: object) -> bool:
         return not isinstance(op, DropIndexOp) or (op.schema, op.table_name) not in dropped
 
+    def comes_later(op: object) -> bool:
+        return not isinstance(op, DropConstraintOp) or op.constraint_type != "foreignkey"
+
     for op in operations.ops:
         if isinstance(op, ModifyTableOps):
-            op.ops[:] = filter(stays, op.ops)
+            op.ops[:] = sorted(filter(stays, op.ops), key=comes_later)
     operations.ops[:] = [
         op
         for op in operations.ops

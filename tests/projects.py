@@ -74,9 +74,10 @@ class Project:
 
     def with_server(self, *commands: Sequence[str]) -> str:
         """Run commands one after the other on one private server; return what they print."""
-        arguments = [word for command in commands for word in (*command, "--then")]
-        script = str(ROOT / "tests" / "run_with_server.py")
-        return self.python(script, *arguments[:-1], PYTHONPATH=str(self.path)).stdout
+        path = str(self.path)
+        with self.server() as url:
+            done = [self.run(*words, DATABASE_URL=url, PYTHONPATH=path) for words in commands]
+        return "".join(command.stdout for command in done)
 
     @contextmanager
     def server(self) -> Iterator[str]:

@@ -122,9 +122,6 @@ async def test_whoever_dies_frees_the_lock(revisions: Revisions, other: AsyncCon
         session = MigrationSession(connection, MigrationSettings())
         assert session.try_lock()
         connection.invalidate()
-        if lock := getattr(session, "lock", None):
-            # The system closes the files of a process that ends.
-            lock.release()
 
     await other.run_sync(lock_and_die)
     await revisions.run(command.upgrade, "head")
@@ -342,12 +339,19 @@ def test_models_are_found_in_files_and_packages() -> None:
     }
 
 
-async def test_a_revision_that_only_looks_changes_no_limit(connection: AsyncConnection) -> None:
+async def test_a_command_that_only_looks_leaves_no_transaction(
+    connection: AsyncConnection,
+) -> None:
+    """The next command would run in it, and never be committed."""
+    show = text(LIMIT[connection.dialect.name][0])
+
     def look(connection: sa.Connection) -> None:
-        show = text(LIMIT[connection.dialect.name][0])
         before = connection.scalar(show)
         connection.rollback()
         with migrating(MigrationContext.configure(connection), connection):
             assert connection.scalar(show) == before
+        assert not connection.in_transaction()
+        command.current(alembic_config(connection))
+        assert not connection.in_transaction()
 
     await connection.run_sync(look)

@@ -1,0 +1,72 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["copier>=9.19.1", "packaging>=26", "pyyaml>=6.0.3"]
+# ///
+"""Says whether the template has a newer version, and what it brings."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from packaging.version import InvalidVersion, Version
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+ANSWERS = PROJECT_ROOT / ".copier-answers.yml"
+SHORTCUTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/", "git+": ""}
+
+
+def run(*command: str) -> str:
+    """Return what a command prints; end with its error if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr.strip())
+    return done.stdout
+
+
+def find_versions() -> tuple[Version, Version]:
+    """Return the version that the project follows, and the template's latest."""
+    check = (sys.executable, "-m", "copier", "check-update", "--output-format", "json")
+    found = json.loads(run(*check, "--answers-file", ANSWERS.name, str(PROJECT_ROOT)))
+    return Version(found["current_version"]), Version(found["latest_version"])
+
+
+def read_changelog() -> str:
+    """Return the template's changelog as it is today, or nothing if there is none."""
+    address = str(yaml.safe_load(ANSWERS.read_text("utf-8"))["_src_path"])
+    for shortcut, meaning in SHORTCUTS.items():
+        if address.startswith(shortcut):
+            address = meaning + address.removeprefix(shortcut)
+    with tempfile.TemporaryDirectory() as folder:
+        run("git", "clone", "--quiet", "--depth", "1", "--", address, folder)
+        file = Path(folder, "CHANGELOG.md")
+        return file.read_text("utf-8") if file.exists() else ""
+
+
+def sections(changelog: str, after: Version, until: Version) -> str:
+    """Return the sections of the versions that an update would pass through."""
+    chosen = []
+    for section in re.split(r"^(?=## )", changelog, flags=re.MULTILINE):
+        title = re.match(r"## \[?([^\]\s]+)", section)
+        try:
+            version = Version(title[1]) if title else after
+        except InvalidVersion:
+            continue
+        if after < version <= until:
+            chosen.append(section.strip())
+    return "\n\n".join(chosen)
+
+
+if __name__ == "__main__":
+    # First, because git says in one line what is wrong with an address.
+    changelog = read_changelog()
+    current, latest = find_versions()
+    if latest <= current:
+        print(f"The template has nothing newer than {current}, which this project follows.")
+    else:
+        print(f"The template has version {latest}; this project follows {current}.")
+        print(f"\n{sections(changelog, current, latest)}\n")
+        print("With nothing uncommitted: uvx copier update --defaults")

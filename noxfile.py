@@ -72,13 +72,14 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
-def benchmarks(session: nox.Session) -> None:
-    """Measure how migrations grow with revisions; -- postgresql mysql sqlite, or some of them."""
-    for database in session.posargs or ["postgresql", "mysql", "sqlite"]:
-        project = Path(session.virtualenv.location).resolve() / database
-        shutil.rmtree(project, ignore_errors=True)
-        copy_template(session, project, "--data", f"database={database}")
-        run_in_project(session, project, ROOT / "benchmarks" / "revisions.py")
+def bench(session: nox.Session) -> None:
+    """Measure, and write benchmarks/results.md: nox -s bench -- [STAGE ...] [--rounds N]."""
+    install(session, "bench")
+    session.run(
+        *("python", "-m", "benchmarks", *session.posargs),
+        interrupt_timeout=TO_INTERRUPT,
+        terminate_timeout=TO_TERMINATE,
+    )
 
 
 def copy_template(session: nox.Session, project: Path, *options: str) -> None:

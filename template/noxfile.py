@@ -1,6 +1,7 @@
 """Tasks; each runs in the project's environment: `uv run nox -l` lists them."""
 
 import signal
+import sys
 
 import nox
 
@@ -31,7 +32,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check format, style, types and the boundaries between modules."""
+    """Check conflicts of an update, format, style, types and the boundaries between modules."""
+    session.run(sys.executable, "updates/conflicts.py")
     session.run("uv", "run", "ruff", "format", "--check")
     session.run("uv", "run", "ruff", "check")
     session.run("uv", "run", "mypy")
@@ -42,3 +44,15 @@ def lint(session: nox.Session) -> None:
 def schema(session: nox.Session) -> None:
     """Draw the tables and the revisions into docs/schema.md."""
     session.run("uv", "run", "python", "-m", "docs.schema")
+
+
+@nox.session
+def openapi(session: nox.Session) -> None:
+    """Write what the API promises into docs/openapi.json."""
+    session.run("uv", "run", "python", "-m", "docs.openapi")
+
+
+@nox.session
+def template(session: nox.Session) -> None:
+    """Say whether the template has a newer version, and what it brings."""
+    session.run("uv", "run", "--script", "updates/available.py")

@@ -4,6 +4,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,18 @@ import pytest
 from filelock import FileLock
 
 from tests.projects import DATABASES, Project, copy_template, render, run
+from tests.repositories import WORKING_TREE, commit, git, make_repository
+
+# Nobody's own settings of git matter, and a checkout may belong to somebody else.
+os.environ |= {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+    # A look at a repository in which something else works must not lock it.
+    "GIT_OPTIONAL_LOCKS": "0",
+}
 
 MARIADB_MISSING = (
     "neither mariadbd nor mysqld is on the PATH; install one: apt-get install mariadb-server"
@@ -20,7 +33,11 @@ MARIADB_MISSING = (
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest) -> str:
     """Each kind of database in turn; one that is missing is a failure under CI."""
-    name: str = request.param
+    return present(request.param)
+
+
+def present(name: str) -> str:
+    """Return the database's name; skip, or fail under CI, where it is missing."""
     if name == "mysql" and not any(map(shutil.which, ("mariadbd", "mysqld"))):
         if os.environ.get("CI"):
             pytest.fail(MARIADB_MISSING)
@@ -34,23 +51,68 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def environment(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def once(folder: Path, make: Callable[[], object]) -> Path:
+    """Return a folder that one of the workers made."""
+    complete = folder.with_name(f"{folder.name}.complete")
+    with FileLock(f"{folder}.lock"):
+        if not complete.exists():
+            make()
+            complete.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(template: Path, shared: Path) -> Callable[[str], Path]:
     """What a project of each database needs, installed once for all workers."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
 
     @cache
     def install(database: str) -> Path:
         folder = shared / f"environment-{database}"
-        with FileLock(f"{folder}.lock"):
-            if not (folder / "complete").exists():
-                project = render(template, shared / f"installed-{database}", database=database)
-                run(["uv", "sync", "--quiet"], project, UV_PROJECT_ENVIRONMENT=str(folder))
-                (folder / "complete").touch()
-        return folder
+
+        def sync() -> None:
+            project = render(template, shared / f"installed-{database}", database=database)
+            run(["uv", "sync", "--quiet"], project, UV_PROJECT_ENVIRONMENT=str(folder))
+
+        return once(folder, sync)
 
     return install
+
+
+@pytest.fixture(scope="session")
+def repository(shared: Path) -> Path:
+    """The template as a git repository, with each release and the working tree as versions."""
+    folder = shared / "repository"
+    return once(folder, lambda: make_repository(folder))
+
+
+@pytest.fixture
+def committed(
+    repository: Path, shared: Path, environment: Callable[[str], Path], tmp_path: Path
+) -> Callable[..., Project]:
+    """Render a project of a version, sqlite unless told, and commit it; each only once."""
+
+    def make(version: str = WORKING_TREE, name: str = "project", **answers: Any) -> Project:
+        answers = {"database": "sqlite", **answers}
+        key = sha256(repr((version, sorted(answers.items()))).encode()).hexdigest()
+        original = shared / f"committed-{key}"
+
+        def render_and_commit() -> None:
+            render(repository, original, version=version, **answers)
+            git(original, "init", "--quiet", "--initial-branch", "main")
+            commit(original)
+
+        path = tmp_path / name
+        shutil.copytree(once(original, render_and_commit), path)
+        database = answers["database"]
+        return Project(path, environment(database), tmp_path.parent / f"types-{database}")
+
+    return make
 
 
 @pytest.fixture
@@ -63,6 +125,22 @@ def project(
         path = render(template, tmp_path / "project", database=database, **answers)
         types = tmp_path.parent / f"types-{database}"
         return Project(path, environment(database), types)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def lasting_project(
+    template: Path,
+    environment: Callable[[str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Project]:
+    """Render a project that the tests of a file share."""
+
+    def make(database: str, **answers: Any) -> Project:
+        folder = tmp_path_factory.mktemp(database)
+        path = render(template, folder / "project", database=database, **answers)
+        return Project(path, environment(database), folder / "types")
 
     return make
 

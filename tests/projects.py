@@ -2,48 +2,80 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import copier
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-TEMPLATE_PARTS = ("copier.yml", "naming.jinja", "template")
+TEMPLATE_PARTS = ("CHANGELOG.md", "copier.yml", "naming.jinja", "template", "updates.jinja")
 QUESTIONS = {
     name
     for name, question in yaml.safe_load((ROOT / "copier.yml").read_text("utf-8")).items()
-    if not name.startswith("_") and question.get("when") is not False
+    if not name.startswith("_") and question.get("when") is not False and question.get("ask", True)
 }
 DATABASES = ("postgresql", "mysql", "sqlite")
 SECONDS = 600
+SECONDS_TO_STOP = 20
 
 
 def copy_template(destination: Path) -> Path:
-    """Copy the template's files, as they are now, to a folder that is no git repository."""
-    destination.mkdir()
+    """Copy the template's files, as they are now, to a folder."""
+    destination.mkdir(exist_ok=True)
     for part in TEMPLATE_PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, destination / part)
     return destination
 
 
-def render(template: Path, destination: Path, **answers: Any) -> Path:
+def render(
+    template: Path, destination: Path, *, version: str | None = None, **answers: Any
+) -> Path:
     """Render a project with these answers instead of the defaults.
 
-    Raises ValueError for an answer that no question asks: Copier would take the default in
-    silence.
+    Raises ValueError for an answer that no question asks.
     """
+    check_names(answers)
+    ref = f"v{version}" if version else None
+    copier.run_copy(
+        str(template), destination, vcs_ref=ref, data=answers, defaults=True, quiet=True
+    )
+    return destination
+
+
+def update(project: Path, *, version: str | None = None, **answers: Any) -> None:
+    """Update a project to a version, the newest unless told, with these answers instead of its own.
+
+    Raises ValueError as `render` does.
+    """
+    check_names(answers)
+    ref = f"v{version}" if version else None
+    copier.run_update(project, vcs_ref=ref, data=answers, defaults=True, overwrite=True, quiet=True)
+
+
+def check_names(answers: Mapping[str, Any]) -> None:
+    """Raise ValueError for an answer to no question: Copier would take the default in silence."""
     if unknown := answers.keys() - QUESTIONS:
         raise ValueError(f"{sorted(unknown)} is no question; known: {sorted(QUESTIONS)}")
-    copier.run_copy(str(template), destination, data=answers, defaults=True, quiet=True)
-    return destination
+
+
+@dataclass(frozen=True)
+class Served:
+    """A project as uvicorn serves it."""
+
+    process: "subprocess.Popen[bytes]"
+    address: str
+    log: Path
 
 
 @dataclass(frozen=True)
@@ -80,11 +112,11 @@ class Project:
         return "".join(command.stdout for command in done)
 
     @contextmanager
-    def server(self) -> Iterator[str]:
-        """Run a private server of the project; yield the URL of its database."""
+    def server(self, *folder: str) -> Iterator[str]:
+        """Run a private server of the project, its files in a folder; yield its database's URL."""
         script = str(ROOT / "tests" / "serve_database.py")
         with subprocess.Popen(
-            [self.program("python"), script],
+            [self.program("python"), script, *folder],
             cwd=self.path,
             env=surroundings(self.path) | {"PYTHONPATH": str(self.path)},
             stdin=subprocess.PIPE,
@@ -98,6 +130,35 @@ class Project:
             finally:
                 process.stdin.close()
                 process.wait(SECONDS)
+
+    @contextmanager
+    def serve(
+        self, url: str, application: str = "app.main:create_app", **variables: str
+    ) -> Iterator["Served"]:
+        """Serve the project, or another application in its folder; each has a log of its own."""
+        command = ["-m", "uvicorn", "--factory", application, "--port", "0"]
+        with NamedTemporaryFile(dir=self.path.parent, suffix=".log", delete=False) as output:
+            process = subprocess.Popen(
+                [self.program("python"), *command],
+                cwd=self.path,
+                env=surroundings(self.path) | {"DATABASE_URL": url} | variables,
+                stdout=output,
+                stderr=output,
+            )
+        log = Path(output.name)
+        try:
+            while not (found := re.search(r"running on (http://[\d.:]+)", log.read_text("utf-8"))):
+                assert process.poll() is None, log.read_text("utf-8")
+                time.sleep(0.05)
+            yield Served(process, found[1], log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
 
     def sql(self, url: str, *statements: str) -> list[list[Any]]:
         """Execute statements in one transaction; return the rows of the last one."""

@@ -1,4 +1,7 @@
-"""Run a private server of the project in the current folder, until standard input ends."""
+"""Run a private server of the project in the current folder, until standard input ends.
+
+Its files lie in the folder that the argument names, to be run on again, or in a temporary one.
+"""
 
 import sys
 import tempfile
@@ -9,7 +12,7 @@ from tests.database_server import run_server
 if __name__ == "__main__":
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        run_server(Path(folder) / "data") as url,
+        run_server(Path(*sys.argv[1:] or [folder], "data")) as url,
     ):
         print(url, flush=True)
         sys.stdin.read()

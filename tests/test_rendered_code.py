@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.projects import DATABASES, Project, render
+from tests.projects import DATABASES, Project, render, run
 from tests.test_questions import naming  # noqa: F401
 
 # Overrides on the defaults; each runs on each database.
@@ -53,6 +54,15 @@ def test_the_initial_revision_can_be_written_as_sql(
     printed = made.run("alembic", "upgrade", "head", "--sql", DATABASE_URL=url).stdout
     assert "CREATE TABLE item (" in printed
     assert "INSERT INTO alembic_version (version_num) VALUES ('0001')" in printed
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_the_workflows_are_what_github_expects(template: Path, tmp_path: Path, name: str) -> None:
+    made = render(template, tmp_path / "project", database=name)
+    workflows = sorted(map(str, (made / ".github/workflows").iterdir()))
+    assert len(workflows) == 2
+    schema = ("--builtin-schema", "vendor.github-workflows")
+    run([sys.executable, "-m", "check_jsonschema", *schema, *workflows], made)
 
 
 FIELDS = """
@@ -147,6 +157,17 @@ def test_a_module_may_have_any_name_that_the_code_mentions_or_is_refused(
     made = project("sqlite", modules=accepted)
     check(made)
     made.with_server(["python", "-c", ALEMBIC, "upgrade head", "check", "downgrade base"])
-    documented = "from app.main import app; print(len(app.openapi()['paths']))"
-    paths = made.python("-c", documented, DATABASE_URL="sqlite:///unused.db").stdout
-    assert int(paths) == 2 * len(accepted) + 2
+    paths = made.python("-c", DOCUMENTED, DATABASE_URL="sqlite:///unused.db").stdout
+    assert int(paths) == 4 * len(accepted) + 2
+
+
+# Part by part, because FastAPI 0.165 cannot describe more than 128 models of queries at once: it
+# keeps their fields in a cache of that size, and finds them by identity.
+DOCUMENTED = """
+from fastapi.openapi.utils import get_openapi
+from app.main import app
+
+parts = [app.routes[at : at + 50] for at in range(0, len(app.routes), 50)]
+documents = [get_openapi(title="", version="", routes=part) for part in parts]
+print(sum(len(document.get("paths", ())) for document in documents))
+"""

@@ -1,5 +1,6 @@
 """The rendered project's own tests pass, and fail when what they guard is taken away."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -61,7 +62,12 @@ def test_serving_needs_no_development_dependencies(
         run(["rm", "-r", unneeded], made.path)
     url = "sqlite:///app.db"
     made.run("alembic", "upgrade", "head", DATABASE_URL=url)
-    made.python("-c", "from app.main import app; print(app.title)", DATABASE_URL=url)
+    show = ("-c", "from app.main import app; print(app.title)")
+    title = made.python(*show, DATABASE_URL=url).stdout
+    collector = "http://127.0.0.1:4318"
+    warned = made.python(*show, DATABASE_URL=url, OTEL_EXPORTER_OTLP_ENDPOINT=collector).stdout
+    (line,) = set(warned.splitlines()) - set(title.splitlines())
+    assert json.loads(line)["event"].endswith("install its exporter by uv sync --extra telemetry.")
 
 
 def without_mariadb() -> str:
@@ -102,8 +108,8 @@ def mutate(project: Project, file: str, old: str, new: str) -> None:
         ),
         (
             "app/core/database.py",
-            "        await session.commit()\n",
-            "",
+            "            await session.commit()\n",
+            "            pass\n",
             "tests/core/test_database.py::test_a_returning_handler_commits_before_the_response",
         ),
         (
@@ -195,7 +201,7 @@ def test_a_forgotten_import_is_answered_with_its_line(project: Callable[..., Pro
     made.run("ruff", "check", "--fix", "--extend-select", "F401,RUF100")
     mutate(made, "alembic/env.py", f"{line}\n", "")
     printed = made.python("-m", "pytest", "-q", "tests/test_migrations.py", status=1).stdout
-    assert f"add to alembic/env.py: ['{line}']" in printed
+    assert f"add to alembic/env.py, below isort: split: ['{line}']" in printed
 
 
 @pytest.mark.parametrize(

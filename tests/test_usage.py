@@ -98,7 +98,6 @@ def test_a_module_is_added_by_an_update(released: Path, tmp_path: Path) -> None:
         "?? app/modules/invoice/",
         "?? tests/modules/test_invoice.py",
         "M .copier-answers.yml",
-        "M README.md",
         "M alembic/env.py",
         "M app/main.py",
     ]

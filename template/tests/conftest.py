@@ -1,15 +1,17 @@
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import httpx2
 import pytest
 from alembic.config import Config
 from fastapi import FastAPI
-from sqlalchemy import URL, Table
+from pydantic_settings import BaseSettings
+from sqlalchemy import URL, Table, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
 from app.core import dialect, migrations
@@ -22,6 +24,10 @@ from tests.database_server import ServerError, ServerMissingError, new_database,
 
 SERVER = "TEST_DATABASE_URL"
 REASON = "TEST_DATABASE_UNAVAILABLE"
+
+StatementLimit: TypeAlias = Callable[[int], AbstractContextManager[None]]
+# How statements begin that open and close transactions.
+TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +47,15 @@ def pytest_configure(config: pytest.Config) -> None:
         variable, value = REASON, str(error)
     os.environ[variable] = value
     stack.callback(os.environ.pop, variable)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_env_file() -> Iterator[None]:
+    """Keep what a developer's `.env` says of the application out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for settings in BaseSettings.__subclasses__():
+            patch.setitem(settings.model_config, "env_file", None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -118,14 +133,55 @@ async def session_factory(engine: AsyncEngine) -> AsyncIterator[SessionFactory]:
 
 
 @pytest.fixture
-def app(settings: Settings, session_factory: SessionFactory) -> FastAPI:
-    app = create_app(settings)
-    app.state.session_factory = session_factory
-    return app
+def configured_app(
+    settings: Settings, session_factory: SessionFactory, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., FastAPI]:
+    """Make an application with variables in the environment."""
+
+    def make(**variables: str) -> FastAPI:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        app = create_app(settings)
+        app.state.session_factory = session_factory
+        return app
+
+    return make
+
+
+@pytest.fixture
+def app(configured_app: Callable[..., FastAPI]) -> FastAPI:
+    return configured_app()
 
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with connect(app) as client:
         yield client
+
+
+def connect(app: FastAPI, base_url: str = "http://test") -> httpx2.AsyncClient:
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url=base_url)
+
+
+@pytest.fixture
+def statement_limit(engine: AsyncEngine) -> StatementLimit:
+    """`with statement_limit(2):` fails, and shows the statements, if there are more inside."""
+
+    @contextmanager
+    def limit(count: int) -> Iterator[None]:
+        seen: list[str] = []
+
+        def see(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            if not statement.startswith(TRANSACTIONS):
+                seen.append(statement)
+
+        event.listen(engine.sync_engine, "before_cursor_execute", see)
+        try:
+            yield
+        finally:
+            event.remove(engine.sync_engine, "before_cursor_execute", see)
+        listed = "\n\n".join(seen)
+        assert len(seen) <= count, f"{len(seen)} statements, at most {count} wanted:\n\n{listed}"
+
+    return limit

@@ -134,7 +134,7 @@ def test_the_environment_imports_every_modules_models() -> None:
         alias = name.removeprefix("app.modules.").replace(".", "_")
         if name not in imported:
             missing.append(f"from {package} import {module} as {alias}  # noqa: F401")
-    assert not missing, f"add to alembic/env.py: {missing}"
+    assert not missing, f"add to alembic/env.py, below isort: split: {missing}"
 
 
 def imports(code: ast.Module) -> Iterator[str]:

@@ -1,31 +1,91 @@
 """Engine, sessions and the one transaction of a request: nothing else commits."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, Request
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row, Select, event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.orm import sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core import dialect
+from app.core.driver_errors import translate_driver_errors
 from app.core.settings import DatabaseSettings
 
 Session: TypeAlias = AsyncSession
 SessionFactory: TypeAlias = async_sessionmaker[AsyncSession]
+# The columns of a row, by name.
+StoredRow: TypeAlias = Row[*tuple[Any, ...]]
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+# What was in use this many seconds ago is taken to be alive.
+SECONDS_ALIVE = 1.0
+# Under which a session's `info` has the engine of `read_rows`.
+READER = "reader"
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """Return the engine of a serving process; whoever creates it disposes it."""
-    return dialect.create_engine(settings.url, **_pool_options(settings))
+    engine = dialect.create_engine(settings.url, **_pool_options(settings))
+    dialect.limit_statements(engine.sync_engine, settings.statement_timeout)
+    translate_driver_errors(engine.sync_engine)
+    if settings.pool_pre_ping:
+        _ping_after_idling(engine.sync_engine)
+    return engine
+
+
+def _ping_after_idling(engine: Engine) -> None:
+    """Try a connection that was idle before it is used again; if it is dead, open all anew.
+
+    SQLAlchemy's own `pool_pre_ping` does so before each use, which takes asyncpg three round trips.
+    """
+
+    def note(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["last used"] = time.monotonic()
+
+    def ping(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        last_used = record.info.get("last used")
+        if last_used is None or time.monotonic() - last_used < SECONDS_ALIVE:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except Exception as error:
+            raise InvalidatePoolError from error
+
+    event.listen(engine, "checkin", note)
+    event.listen(engine, "checkout", ping)
 
 
 def create_session_factory(engine: AsyncEngine) -> SessionFactory:
     """Return a factory of sessions whose entities stay readable after the commit."""
-    return async_sessionmaker(engine, expire_on_commit=False)
+    reader = engine.sync_engine.execution_options(**dialect.READING_ONCE)
+    return async_sessionmaker(engine, expire_on_commit=False, info={READER: reader})
+
+
+async def read_rows(
+    session: AsyncSession, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any]
+) -> Sequence[StoredRow]:
+    """Return the rows that a statement selects, for the cost of that alone.
+
+    A session that has begun a transaction reads within it, and so sees what it has written.
+    Otherwise a connection is taken for no longer than the statement runs.
+    """
+    return await session.run_sync(_read_rows, statement, parameters)
+
+
+def _read_rows(
+    session: SyncSession, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any]
+) -> Sequence[StoredRow]:
+    reader: Engine | None = session.info.get(READER)
+    if reader is None or session.in_transaction():
+        return session.execute(statement, parameters).all()
+    with reader.connect() as connection:
+        return connection.execute(statement, parameters).all()
 
 
 def create_sync_engine(settings: DatabaseSettings) -> Engine:
@@ -33,7 +93,8 @@ def create_sync_engine(settings: DatabaseSettings) -> Engine:
 
     Raises ModuleNotFoundError without the driver, which `uv sync --extra sync` installs.
     """
-    return dialect.create_sync_engine(settings.url, **_pool_options(settings))
+    options = _pool_options(settings) | {"pool_pre_ping": settings.pool_pre_ping}
+    return dialect.create_sync_engine(settings.url, **options)
 
 
 def create_sync_session_factory(engine: Engine) -> sessionmaker[SyncSession]:
@@ -42,17 +103,28 @@ def create_sync_session_factory(engine: Engine) -> sessionmaker[SyncSession]:
 
 
 def _pool_options(settings: DatabaseSettings) -> dict[str, Any]:
-    return settings.model_dump(exclude={"url"})
+    # Values stay out of the messages of errors, and so of logs.
+    options = settings.model_dump(exclude={"url", "statement_timeout", "pool_pre_ping"})
+    return options | {"hide_parameters": True}
 
 
 async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
     """Yield the session of a request; commit if the handler returns, roll back if it raises."""
     factory: SessionFactory = request.app.state.session_factory
-    async with factory() as session:
+    session = factory()
+    try:
         if dialect.READING and request.method in SAFE_METHODS:
             await session.connection(execution_options=dialect.READING)
         yield session
-        await session.commit()
+        if session.in_transaction():
+            await session.commit()
+    finally:
+        if session.in_transaction():
+            # A request that is cancelled gives its connection back all the same.
+            await asyncio.shield(session.close())
+        else:
+            # It holds no connection, so nothing is awaited, and to await costs a greenlet.
+            session.sync_session.close()
 
 
 # Function scope commits before the response is sent, so that a failing commit is never a 2xx:

@@ -1,23 +1,41 @@
 """Failures that services raise, and the problem details (RFC 9457) that clients get for them."""
 
-from collections.abc import Mapping
-from http import HTTPStatus
+from collections.abc import Mapping, Sequence
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.orm.exc import StaleDataError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import Match
+from structlog.contextvars import get_contextvars
+
+SECONDS_TO_RETRY = 1
+
+
+class Reason(BaseModel):
+    """What is wrong with one part of a request."""
+
+    location: list[str | int] = Field(
+        description="Where it is; a row of a list has its number, from 0 on",
+        examples=[["body", "name"]],
+    )
+    reason: str
 
 
 class AppError(Exception):
     """A failure that is the caller's to know; its text becomes the problem's detail."""
 
     status = HTTPStatus.BAD_REQUEST
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, detail: str, errors: Sequence[Reason] = ()) -> None:
+        super().__init__(detail)
+        self.errors = errors
 
 
 class NotFoundError(AppError):
@@ -31,8 +49,17 @@ class ConflictError(AppError):
     status = HTTPStatus.CONFLICT
 
 
+class InvalidError(AppError):
+    """A value that only the service or the database can tell is wrong."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
 class UnavailableError(AppError):
+    """Something that is needed does not answer now; the same request may succeed later."""
+
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers = {"Retry-After": str(SECONDS_TO_RETRY)}
 
 
 class Problem(BaseModel):
@@ -41,60 +68,98 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[dict[str, Any]] | None = None
+    errors: list[Reason] | None = Field(default=None, description="What is wrong, part by part")
+    request_id: str | None = Field(default=None, description="With which the log can be searched")
+
+
+def _documented(description: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
 
 # What the documentation says of the answers of the handlers below.
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "The request cannot be fulfilled.",
-        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-    },
+    "4XX": _documented("The request cannot be fulfilled."),
+    "5XX": _documented("The server failed, or something that it needs does not answer."),
 }
 
 
 def problem(
     status: int,
     detail: str,
-    errors: list[dict[str, Any]] | None = None,
+    errors: Sequence[Reason] = (),
     headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    """Return a response that carries problem details."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
-    return JSONResponse(
-        jsonable_encoder(body, exclude_none=True),
-        status,
-        headers,
-        media_type="application/problem+json",
+    request_id: str | None = None,
+) -> Response:
+    """Return a response that carries problem details, as far as its status has a body."""
+    if status < 200 or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        return Response(status_code=status, headers=headers)
+    body = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        errors=list(errors) or None,
+        request_id=request_id,
     )
+    content = jsonable_encoder(body, exclude_none=True)
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 
-async def handle_app_error(_request: Request, error: AppError) -> JSONResponse:
-    return problem(error.status, str(error))
+async def handle_app_error(_request: Request, error: AppError) -> Response:
+    return problem(error.status, str(error), error.errors, error.headers)
 
 
-async def handle_http_error(_request: Request, error: HTTPException) -> JSONResponse:
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+async def handle_http_error(request: Request, error: HTTPException) -> Response:
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(allowed_methods(request))}
+    return problem(error.status_code, str(error.detail), headers=headers)
 
 
-async def handle_invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:
-    errors = [{"location": e["loc"], "reason": e["msg"]} for e in error.errors()]
-    return problem(422, "The request is invalid.", errors)
+def allowed_methods(request: Request) -> list[str]:
+    """Return what a path allows; Starlette tells only of the first route that has the path."""
+    app: FastAPI = request.app
+    return [
+        method.value
+        for method in HTTPMethod
+        for scope in [{**request.scope, "method": method.value}]
+        if any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+    ]
 
 
-async def handle_conflict(_request: Request, _error: SQLAlchemyError) -> JSONResponse:
-    return problem(HTTPStatus.CONFLICT, "The change clashes with what is stored.")
+async def handle_invalid_request(_request: Request, error: RequestValidationError) -> Response:
+    errors = [Reason(location=list(e["loc"]), reason=e["msg"]) for e in error.errors()]
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is invalid.", errors)
 
 
-async def handle_unexpected_error(_request: Request, _error: Exception) -> JSONResponse:
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed.")
+async def handle_unexpected_error(_request: Request, _error: Exception) -> Response:
+    request_id = get_contextvars().get("request_id")
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem(status, "The server failed.", request_id=request_id)
+
+
+def document_problems(app: FastAPI) -> None:
+    """Add to the documentation what RESPONSES refers to; FastAPI knows only JSON's models."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = make()
+        template = "#/components/schemas/{model}"
+        schema = Problem.model_json_schema(ref_template=template)
+        parts = schema.pop("$defs") | {"Problem": schema}
+        document.setdefault("components", {}).setdefault("schemas", {}).update(parts)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer every failure with problem details."""
+    """Answer every failure with problem details, and document them."""
+    document_problems(app)
     app.exception_handler(AppError)(handle_app_error)
     app.exception_handler(HTTPException)(handle_http_error)
     app.exception_handler(RequestValidationError)(handle_invalid_request)
-    app.exception_handler(IntegrityError)(handle_conflict)
-    app.exception_handler(StaleDataError)(handle_conflict)
     app.exception_handler(Exception)(handle_unexpected_error)
+    # The outermost layer answers what middleware raises; this one answers inside of it, so that
+    # the headers that middleware adds are on the answer to an unexpected error as well.
+    app.add_middleware(ServerErrorMiddleware, handler=handle_unexpected_error)

@@ -2,15 +2,17 @@
 
 import asyncio
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy import literal, select
 
+from app.core import dialect
 from app.core.database import SessionFactory
 from app.core.errors import UnavailableError
+from app.core.routing import ModuleRouter
 
 SECONDS_TO_ANSWER = 5
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = ModuleRouter(prefix="/health", tags=["health"])
 
 
 @router.get("/live")
@@ -25,6 +27,7 @@ async def ready(request: Request) -> dict[str, str]:
     factory: SessionFactory = request.app.state.session_factory
     try:
         async with asyncio.timeout(SECONDS_TO_ANSWER), factory() as session:
+            await session.connection(execution_options=dialect.READING)
             await session.execute(select(literal(1)))
     except Exception as error:
         # The type says what happened without the address or the user.

@@ -2,9 +2,10 @@
 
 import enum
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Dialect, Enum, MetaData, String
+from sqlalchemy import ColumnElement, Dialect, Enum, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
@@ -25,6 +26,10 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
         moment = value.astimezone(UTC)
         return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        # asyncpg's moments are in UTC, and there are two in each row.
+        return None if dialect.driver == "asyncpg" else super().result_processor(dialect, coltype)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -73,3 +78,12 @@ class Entity(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
     created_at: Mapped[datetime] = mapped_column(default=utc_now, sort_order=1)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now, sort_order=1)
+
+    @classmethod
+    def visibility(cls) -> tuple[ColumnElement[bool], ...]:
+        """Return the conditions on rows that readers find: none, here."""
+        return ()
+
+    def mark_deleted(self) -> bool:
+        """Mark this as deleted; False, as here, means that its row has to go instead."""
+        return False

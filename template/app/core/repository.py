@@ -1,20 +1,29 @@
 """The queries that every module needs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, func, insert, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database import StoredRow, read_rows
+from app.core.database_errors import explain
+from app.core.errors import ConflictError, InvalidError, Reason
 from app.core.models import Entity
-from app.core.pagination import PageQuery, Slice
+from app.core.pagination import PageQuery, Slice, page_statement
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
 
 class Repository(Generic[EntityT]):
-    """Reads and writes entities of one model; flushes every write and never commits."""
+    """Reads and writes entities of one model; flushes every write and never commits.
+
+    `read` and `read_page` return rows, which cost less than entities: nothing but columns, as they
+    are stored, to be answered and not to be changed.
+    """
 
     model: type[EntityT]
 
@@ -25,17 +34,74 @@ class Repository(Generic[EntityT]):
         return await self.session.get(self.model, key)
 
     async def page(self, query: PageQuery) -> Slice[EntityT]:
-        """Return entities in the order of their making, those after the cursor."""
-        statement = select(self.model).order_by(self.model.id).limit(query.limit + 1)
-        if query.cursor is not None:
-            statement = statement.where(self.model.id > query.cursor)
-        entities = (await self.session.scalars(statement)).all()
-        return Slice.cut(entities, query.limit)
+        """Return entities as the query sorts and filters them, those after the cursor.
+
+        Raises InvalidError for a cursor that is none.
+        """
+        statement, parameters = page_statement(self.model, query, select)
+        entities = (await self.session.scalars(statement, parameters)).all()
+        return Slice.cut(entities, query, await self._total(query))
+
+    async def read(self, key: UUID) -> StoredRow | None:
+        """Return the row of an entity."""
+        rows = await read_rows(self.session, _row(self.model), {"key": key})
+        return rows[0] if rows else None
+
+    async def read_page(self, query: PageQuery) -> Slice[StoredRow]:
+        """Return rows as `page` returns entities. Raises InvalidError for a cursor that is none."""
+        statement, parameters = page_statement(self.model, query, select_rows)
+        rows = await read_rows(self.session, statement, parameters)
+        return Slice.cut(rows, query, await self._total(query))
+
+    async def _total(self, query: PageQuery) -> int | None:
+        if not query.total:
+            return None
+        found = select(self.model).filter_by(**query.filters)
+        return await self.session.scalar(select(func.count()).select_from(found.subquery()))
 
     async def add(self, entity: EntityT) -> EntityT:
         self.session.add(entity)
         await self.session.flush()
         return entity
+
+    async def add_many(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[EntityT]:
+        """Insert rows by one statement and return their entities, in the same order.
+
+        Raises ConflictError or InvalidError, which name each row that the database refuses; then
+        none is there.
+        """
+        try:
+            async with self.session.begin_nested():
+                return await self._insert(rows)
+        except DBAPIError as error:
+            told = explain(error)
+            if not isinstance(told, ConflictError | InvalidError):
+                raise
+            reasons = await self._refused(rows)
+            raise type(told)("No row was added, because of those below.", reasons) from error
+
+    async def _insert(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[EntityT]:
+        if not self.session.get_bind().dialect.insert_executemany_returning:
+            # MySQL cannot return what it inserts, so the defaults are filled in here.
+            entities = [self.model(**row) for row in rows]
+            self.session.add_all(entities)
+            await self.session.flush()
+            return entities
+        statement = insert(self.model).returning(self.model, sort_by_parameter_order=True)
+        return (await self.session.scalars(statement, rows)).all()
+
+    async def _refused(self, rows: Sequence[Mapping[str, Any]]) -> list[Reason]:
+        reasons: list[Reason] = []
+        for number, row in enumerate(rows):
+            try:
+                async with self.session.begin_nested():
+                    await self.session.execute(insert(self.model), [row])
+            except DBAPIError as error:
+                told = explain(error)
+                for reason in (told and told.errors) or [Reason(location=[], reason=str(told))]:
+                    location = ["body", number, *reason.location]
+                    reasons.append(Reason(location=location, reason=reason.reason))
+        return reasons
 
     async def change(self, entity: EntityT, values: Mapping[str, Any]) -> EntityT:
         for name, value in values.items():
@@ -44,5 +110,27 @@ class Repository(Generic[EntityT]):
         return entity
 
     async def delete(self, entity: EntityT) -> None:
-        await self.session.delete(entity)
-        await self.session.flush()
+        if entity.mark_deleted():
+            await self.session.flush()
+            # Gone for this session, too, which would return it by its key without asking.
+            self.session.expunge(entity)
+        else:
+            await self.session.delete(entity)
+            await self.session.flush()
+
+
+def select_rows(model: type[Entity]) -> Select[*tuple[Any, ...]]:
+    """Return a statement for the columns of all rows that readers find, by the attributes' names.
+
+    Raises TypeError for a model that shares a table with the one that it inherits from.
+    """
+    mapper = model.__mapper__
+    if mapper.inherits is not None:
+        raise TypeError(f"{model.__name__} inherits columns: use get and page, which know how")
+    columns = [column.label(name) for name, column in mapper.columns.items()]
+    return select(*columns).where(*model.visibility())
+
+
+@cache
+def _row(model: type[Entity]) -> Select[*tuple[Any, ...]]:
+    return select_rows(model).where(model.__mapper__.columns["id"] == bindparam("key"))

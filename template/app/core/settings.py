@@ -31,7 +31,18 @@ class DatabaseSettings(BaseModel):
     pool_recycle: int = Field(default=1800, ge=-1)
     """Seconds after which a connection is replaced; -1 is never."""
     pool_pre_ping: bool = True
+    statement_timeout: float = Field(default=30, gt=0)
+    """Seconds that one statement of a request may run."""
 
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
+
+
+# NoDecode: pydantic-settings would expect JSON.
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 FROM_ENVIRONMENT = SettingsConfigDict(
     env_file=PROJECT_ROOT / ".env",
@@ -70,26 +81,24 @@ class MigrationSettings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """Return the settings, read once.
-
-    Raises SettingsError, which names each variable that is missing or malformed.
-    """
-    return _read(Settings)
+    """Return the settings, read once; raises what `read_settings` does."""
+    return read_settings(Settings)
 
 
 @cache
 def get_migration_settings() -> MigrationSettings:
-    """Return the settings of migrations, read once.
-
-    Raises SettingsError, which names each variable that is malformed.
-    """
-    return _read(MigrationSettings)
+    """Return the settings of migrations, read once; raises what `read_settings` does."""
+    return read_settings(MigrationSettings)
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
-def _read(settings: type[SettingsT]) -> SettingsT:
+def read_settings(settings: type[SettingsT]) -> SettingsT:
+    """Return settings of any class; a concern that can be deleted keeps its own beside its code.
+
+    Raises SettingsError, which names each variable that is missing or malformed.
+    """
     try:
         return settings()
     except (SourceError, UnicodeDecodeError) as error:

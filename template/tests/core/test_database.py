@@ -5,10 +5,12 @@ from contextlib import suppress
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import func, select, text
+from sqlalchemy import AsyncAdaptedQueuePool, func, literal, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.core import database
 from app.core.database import (
     SessionDep,
     SessionFactory,
@@ -16,6 +18,7 @@ from app.core.database import (
     create_session_factory,
     create_sync_engine,
     create_sync_session_factory,
+    read_rows,
 )
 from app.core.settings import Settings
 
@@ -67,6 +70,25 @@ async def test_a_raising_handler_keeps_nothing(
     assert await count(engine) == 0
 
 
+async def test_a_nested_part_that_fails_leaves_the_rest(
+    committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
+) -> None:
+    @committing.post("/nest")
+    async def nest(session: SessionDep) -> None:
+        await session.execute(INSERT)
+        with suppress(IntegrityError):
+            async with session.begin_nested():
+                await session.execute(text("INSERT INTO kept (id) VALUES (2)"))
+                await session.execute(INSERT)
+        async with session.begin_nested():
+            await session.execute(text("INSERT INTO kept (id) VALUES (3)"))
+
+    assert (await client.post("/nest")).status_code == 200
+    async with engine.connect() as connection:
+        kept = await connection.scalars(text("SELECT id FROM kept ORDER BY id"))
+    assert kept.all() == [1, 3]
+
+
 async def test_a_commit_that_fails_is_no_success(
     committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
 ) -> None:
@@ -78,8 +100,52 @@ async def test_a_commit_that_fails_is_no_success(
         if inspect.isawaitable(closing):
             await closing
 
-    assert (await client.post("/lose")).status_code == 500
+    assert (await client.post("/lose")).status_code >= 500
     assert await count(engine) == 0
+
+
+async def test_rows_are_read_on_a_connection_for_that_alone(
+    engine: AsyncEngine, session_factory: SessionFactory
+) -> None:
+    async with session_factory() as session:
+        [row] = await read_rows(session, select(literal(5).label("number")), {})
+        assert row.number == 5
+        assert not session.in_transaction()
+        assert isinstance(engine.pool, AsyncAdaptedQueuePool)
+        assert engine.pool.checkedout() == 0
+
+
+@pytest.mark.usefixtures("committing")
+async def test_a_transaction_reads_the_rows_that_it_has_written(
+    session_factory: SessionFactory,
+) -> None:
+    async with session_factory() as session:
+        await session.execute(INSERT)
+        assert list(await read_rows(session, COUNT, {})) == [(1,)]
+        await session.rollback()
+        assert list(await read_rows(session, COUNT, {})) == [(0,)]
+
+
+@pytest.mark.parametrize("pre_ping", [True, False])
+async def test_a_connection_that_died_while_it_was_idle_is_replaced(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, *, pre_ping: bool
+) -> None:
+    monkeypatch.setattr(database, "SECONDS_ALIVE", 0)
+    changes = {"pool_size": 1, "pool_pre_ping": pre_ping}
+    engine = create_engine(settings.database.model_copy(update=changes))
+    async with engine.connect() as connection:
+        died = (await connection.get_raw_connection()).driver_connection
+    closing = died.close()  # type: ignore[union-attr]
+    if inspect.isawaitable(closing):
+        await closing
+    if pre_ping:
+        async with engine.connect() as connection:
+            assert await connection.scalar(select(literal(1))) == 1
+    else:
+        with pytest.raises((DBAPIError, ValueError)):
+            async with engine.connect() as connection:
+                await connection.execute(select(literal(1)))
+    await engine.dispose()
 
 
 async def test_the_pool_is_what_the_settings_say(settings: Settings) -> None:

@@ -114,8 +114,8 @@ async def test_one_migrates_at_a_time(revisions: Revisions, other: AsyncConnecti
     assert "made_by_a" in await revisions.tables()
 
 
-@pytest.mark.usefixtures("limits")
 async def test_whoever_dies_frees_the_lock(revisions: Revisions, other: AsyncConnection) -> None:
+    """As soon as the server notices, so that the usual time of waiting is needed."""
     revisions.add("a")
 
     def lock_and_die(connection: sa.Connection) -> None:

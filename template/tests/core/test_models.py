@@ -1,4 +1,5 @@
 import enum
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -6,10 +7,11 @@ import pytest
 from sqlalchemy import MetaData
 from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, configure_mappers
 
 from app.core.database import Session, create_session_factory
-from app.core.models import Entity
+from app.core.migrations import import_models
+from app.core.models import Base, Entity
 
 METADATA = MetaData(naming_convention=Entity.metadata.naming_convention)
 
@@ -75,3 +77,24 @@ async def test_keys_grow_with_time(session: Session) -> None:
     keys = [one.id for one in samples]
     assert keys == sorted(keys)
     assert {key.version for key in keys} == {7}
+
+
+def test_no_two_indexes_have_one_name() -> None:
+    import_models()
+    tables = Base.metadata.tables.values()
+    names = Counter(str(index.name) for table in tables for index in table.indexes)
+    twice = [name for name, count in names.items() if count > 1]
+    assert not twice, f"of index=True and an Index of the same columns, keep one: {twice}"
+
+
+def test_no_relationship_loads_lazily() -> None:
+    import_models()
+    configure_mappers()
+    lazy = [
+        str(relationship)
+        for mapper in Base.registry.mappers
+        if mapper.class_.__module__.startswith("app.")
+        for relationship in mapper.relationships
+        if relationship.lazy in {"select", True}
+    ]
+    assert not lazy, f'asyncio cannot load when an attribute is read; add lazy="raise" to {lazy}'

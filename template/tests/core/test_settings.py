@@ -84,7 +84,7 @@ def test_a_wrong_variable_stops_the_start(command: list[str]) -> None:
         check=False,
     )
     assert process.returncode != 0
-    assert process.stderr.startswith("DATABASE_URL is wrong: ")
+    assert process.stderr.splitlines()[-1].startswith("DATABASE_URL is wrong: ")
     assert "Traceback" not in process.stderr
 
 

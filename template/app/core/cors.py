@@ -1,0 +1,71 @@
+"""Which pages of other origins may call this API from a browser (CORS); none unless told."""
+
+import re
+from typing import Annotated
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.core.settings import FROM_ENVIRONMENT, CommaSeparated, read_settings
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
+
+# An origin that nobody means: https://www.rfc-editor.org/rfc/rfc2606
+NOBODYS = "https://nobody.invalid"
+
+
+def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin; write https://example.com, without a path")
+    return origins
+
+
+class CORSSettings(BaseSettings):
+    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="CORS_")
+
+    allow_origins: Annotated[CommaSeparated, AfterValidator(check_origins)] = ()
+    """Origins as https://example.com; * is any."""
+    allow_origin_regex: re.Pattern[str] | None = None
+    """More origins: the whole of each matches this."""
+    allow_credentials: bool = False
+    """Whether the browser sends cookies."""
+    allow_methods: CommaSeparated = ("*",)
+    allow_headers: CommaSeparated = ("*",)
+    expose_headers: CommaSeparated = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID")
+    """Headers of a response that scripts may read."""
+    max_age: int = Field(default=600, ge=0)
+    """Seconds for which a browser need not ask again."""
+
+    @field_validator("allow_credentials")
+    @classmethod
+    def _refuse_for_any_origin(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and "*" in info.data.get("allow_origins", ()):
+            raise ValueError("with CORS_ALLOW_ORIGINS=* any page could act as its visitor")
+        regex: re.Pattern[str] | None = info.data.get("allow_origin_regex")
+        if value and regex and regex.fullmatch(NOBODYS):
+            raise ValueError(
+                f"CORS_ALLOW_ORIGIN_REGEX {regex.pattern!r} matches any origin, even {NOBODYS},"
+                " so that any page could act as its visitor"
+            )
+        return value
+
+
+def install_cors(app: FastAPI) -> None:
+    """Answer browsers that ask for other origins; raises SettingsError."""
+    settings = read_settings(CORSSettings)
+    if not settings.allow_origins and not settings.allow_origin_regex:
+        return
+    regex = settings.allow_origin_regex
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.allow_origins,
+        allow_origin_regex=regex.pattern if regex else None,
+        allow_credentials=settings.allow_credentials,
+        allow_methods=settings.allow_methods,
+        allow_headers=settings.allow_headers,
+        expose_headers=settings.expose_headers,
+        max_age=settings.max_age,
+    )

@@ -1,0 +1,49 @@
+"""What drivers raise besides their own errors, turned into errors that SQLAlchemy knows."""
+
+from typing import Any
+
+from sqlalchemy import Dialect, Engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DataError, OperationalError
+
+
+def translate_driver_errors(engine: Engine) -> None:
+    """Raise OperationalError for a connection that is lost or not to be had, DataError for values.
+
+    Otherwise whoever handles DBAPIError would miss them.
+    """
+    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "handle_error", _translate)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Return whether an error that is not the driver's own means a lost connection."""
+    # A transport of uvloop that is closed already raises no OSError.
+    is_closed = isinstance(error, RuntimeError) and "closed" in str(error)
+    return is_closed or isinstance(error, OSError | EOFError)
+
+
+def _connect(dialect: Dialect, _record: object, args: Any, options: dict[str, Any]) -> Any:
+    try:
+        return dialect.connect(*args, **options)
+    except Exception as error:
+        if not is_lost(error):
+            raise
+        raise _lost(None, error) from error
+
+
+def _translate(context: ExceptionContext) -> Exception | None:
+    error = context.original_exception
+    if is_lost(error):
+        context.is_disconnect = True
+        return _lost(context.statement, error)
+    # A value that does not fit into the type of its column, before the database sees it.
+    if context.statement is not None and isinstance(error, ValueError | OverflowError):
+        return DataError(context.statement, None, error, hide_parameters=True)
+    return None
+
+
+def _lost(statement: str | None, error: BaseException) -> OperationalError:
+    return OperationalError(
+        statement, None, error, hide_parameters=True, connection_invalidated=True
+    )

@@ -1,0 +1,49 @@
+"""No request takes longer than is allowed until its response begins."""
+
+import asyncio
+
+from fastapi import FastAPI
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.errors import UnavailableError, problem
+from app.core.settings import FROM_ENVIRONMENT, read_settings
+
+
+class TimeoutSettings(BaseSettings):
+    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="REQUEST_")
+
+    timeout: float = Field(default=60, gt=0)
+    """Seconds until the response begins; a stream may go on for longer."""
+
+
+class TimeoutMiddleware:
+    """Cancels a handler that takes too long, which rolls its transaction back; answers 503."""
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self.app = app
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def send_in_time(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                timeout.reschedule(None)
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self.seconds) as timeout:
+                await self.app(scope, receive, send_in_time)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            detail = f"There was no answer within {self.seconds:g} s."
+            response = problem(UnavailableError.status, detail, headers=UnavailableError.headers)
+            await response(scope, receive, send)
+
+
+def install_timeouts(app: FastAPI) -> None:
+    app.add_middleware(TimeoutMiddleware, seconds=read_settings(TimeoutSettings).timeout)

@@ -1,0 +1,89 @@
+from collections.abc import Callable
+
+import pytest
+from fastapi import FastAPI
+
+from app.core.settings import SettingsError
+from tests.conftest import connect
+
+PAGE = {"Origin": "https://app.example.com"}
+PREFLIGHT = PAGE | {
+    "Access-Control-Request-Method": "PATCH",
+    "Access-Control-Request-Headers": "if-match",
+}
+
+
+async def test_no_page_may_call_unless_told(app: FastAPI) -> None:
+    async with connect(app) as client:
+        response = await client.get("/health/live", headers=PAGE)
+    assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
+async def test_pages_of_the_origins_may_call(configured_app: Callable[..., FastAPI]) -> None:
+    app = configured_app(
+        CORS_ALLOW_ORIGINS="https://example.org, https://app.example.com,",
+        CORS_ALLOW_CREDENTIALS="true",
+    )
+    async with connect(app) as client:
+        response = await client.get("/health/live", headers=PAGE)
+        preflight = await client.options("/health/live", headers=PREFLIGHT)
+        stranger = await client.get("/health/live", headers={"Origin": "https://example.com"})
+    assert response.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert response.headers["Access-Control-Allow-Credentials"] == "true"
+    exposed = response.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"ETag", "Link", "Retry-After", "X-Request-ID"} <= set(exposed)
+    assert preflight.status_code == 200
+    assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
+    assert preflight.headers["Access-Control-Allow-Headers"] == "if-match"
+    assert "Access-Control-Allow-Origin" not in stranger.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"), [("pr-7.example.com", True), ("pr-7.example.com.evil.test", False)]
+)
+async def test_a_pattern_matches_whole_origins(
+    configured_app: Callable[..., FastAPI], host: str, allowed: bool
+) -> None:
+    app = configured_app(CORS_ALLOW_ORIGIN_REGEX=r"https://pr-\d+\.example\.com")
+    async with connect(app) as client:
+        response = await client.get("/health/live", headers={"Origin": f"https://{host}"})
+    assert ("Access-Control-Allow-Origin" in response.headers) == allowed
+
+
+async def test_pages_may_read_failures(configured_app: Callable[..., FastAPI]) -> None:
+    app = configured_app(CORS_ALLOW_ORIGINS="*")
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError
+
+    async with connect(app) as client:
+        response = await client.get("/broken", headers=PAGE)
+    assert response.status_code == 500
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"CORS_ALLOW_ORIGINS": "*", "CORS_ALLOW_CREDENTIALS": "true"},
+            "CORS_ALLOW_CREDENTIALS 'true' is wrong: ",
+        ),
+        (
+            {"CORS_ALLOW_ORIGIN_REGEX": "https://.*", "CORS_ALLOW_CREDENTIALS": "true"},
+            "matches any origin",
+        ),
+        ({"CORS_ALLOW_ORIGINS": "https://example.com/"}, "without a path"),
+        ({"CORS_ALLOW_ORIGINS": "example.com"}, "'example.com' is no origin"),
+        ({"CORS_ALLOW_ORIGINS": "https://*.example.com"}, "is no origin"),
+        ({"CORS_ALLOW_ORIGIN_REGEX": "("}, "CORS_ALLOW_ORIGIN_REGEX '\\(' is wrong: "),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_one_line(
+    configured_app: Callable[..., FastAPI], variables: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        configured_app(**variables)
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,0 +1,54 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+
+
+@pytest.fixture(autouse=True)
+def timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUEST_TIMEOUT", "0.1")
+
+
+async def test_a_slow_request_is_cancelled(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    ended = []
+
+    @app.get("/slow")
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    response = await client.get("/slow")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    assert response.json()["detail"] == "There was no answer within 0.1 s."
+    assert ended
+
+
+async def test_a_stream_that_began_in_time_goes_on(
+    client: httpx2.AsyncClient, app: FastAPI
+) -> None:
+    async def numbers() -> AsyncIterator[str]:
+        yield "1"
+        await asyncio.sleep(0.2)
+        yield "2"
+
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        return StreamingResponse(numbers())
+
+    assert (await client.get("/stream")).text == "12"
+
+
+async def test_a_timeout_of_the_handlers_own_is_a_failure(
+    client: httpx2.AsyncClient, app: FastAPI
+) -> None:
+    @app.get("/own")
+    async def own() -> None:
+        raise TimeoutError
+
+    assert (await client.get("/own")).status_code == 500

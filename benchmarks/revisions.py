@@ -1,12 +1,13 @@
 """How `alembic upgrade head` grows with linear revisions: on an empty database, and as a no-op.
 
-Runs in a rendered project, on its private server; `nox -s benchmarks` renders one. Each figure is
-the median of five runs of a whole process, the sizes taken in turn, so that noise hits them alike.
+Runs in a rendered project, on its private server, as many rounds as the argument says, and prints
+JSON: for each number of revisions the seconds of whole processes, taken in turn, so that noise hits
+them alike.
 """
 
+import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -15,9 +16,7 @@ from pathlib import Path
 
 from tests.database_server import run_server
 
-SIZES = (0, 125, 250, 500)
-RUNS = 5
-IMPORTS = "import alembic, sqlalchemy, app.main"
+SIZES = (0, 10, 100, 500)
 
 REVISION = '''"""number {number}"""
 
@@ -66,29 +65,15 @@ def upgrade(project: Path, data: Path) -> tuple[float, float]:
         return first, seconds(*command, DATABASE_URL=url)
 
 
-def main() -> None:
+def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         projects = {size: project_with(size, Path(folder)) for size in SIZES}
         times: dict[int, list[tuple[float, float]]] = {size: [] for size in SIZES}
-        imports = []
-        for run in range(RUNS):
-            imports.append(seconds("-c", IMPORTS))
+        for number in range(rounds):
             for size, project in projects.items():
-                times[size].append(upgrade(project, Path(folder) / f"data-{size}-{run}"))
-    base = statistics.median(imports)
-    print(f"{IMPORTS}: {base:.2f} s")
-    print("revisions  upgrade  per revision  no-op  per revision  no-op / imports")
-    least = [statistics.median(column) for column in zip(*times[0], strict=True)]
-    for size in SIZES:
-        full, noop = (statistics.median(column) for column in zip(*times[size], strict=True))
-        each = [
-            1000 * (now - then) / (size or 1) for now, then in zip((full, noop), least, strict=True)
-        ]
-        print(
-            f"{size:9}  {full:5.2f} s  {each[0]:9.2f} ms  {noop:4.2f} s  {each[1]:9.2f} ms"
-            f"  {noop / base:15.2f}"
-        )
+                times[size].append(upgrade(project, Path(folder) / f"data-{size}-{number}"))
+    print(json.dumps(times))
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""The measured comparisons; never a timed test."""

@@ -1,0 +1,80 @@
+"""Measure, and write what came of it to results.json, results.md and results.svg.
+
+Stages: requests, depth, rendering, first-answer, startup, suite; all of them unless named.
+template-suite reads what `nox -s tests -- --numprocesses auto --junitxml FILE` reported.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import depth, first_answer, rendering, report, startup, suite, throughput
+from benchmarks.workbench import PEERS_NEED, Workbench
+
+STAGES = {
+    "requests": throughput.measure,
+    "depth": depth.measure,
+    "rendering": rendering.measure,
+    "first-answer": first_answer.measure,
+    "startup": startup.measure,
+    "suite": suite.measure,
+}
+TEMPLATE_SUITE = "template-suite"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="nox -s bench --",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stages", nargs="*", metavar="STAGE")
+    parser.add_argument("--rounds", type=int, default=5, help="of each measurement, 1 or more")
+    parser.add_argument("--seconds", type=float, default=3, help="of a load")
+    parser.add_argument("--junitxml", type=Path, metavar="FILE", help=f"for {TEMPLATE_SUITE}")
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent, help="for results")
+    options = parser.parse_args()
+    stages = options.stages or list(STAGES)
+    if unknown := set(stages) - {*STAGES, TEMPLATE_SUITE}:
+        parser.error(f"{', '.join(sorted(unknown))} is no stage; known: {', '.join(STAGES)}")
+    if TEMPLATE_SUITE in stages and not options.junitxml:
+        parser.error(f"{TEMPLATE_SUITE} needs --junitxml FILE")
+    if options.junitxml and not options.junitxml.is_file():
+        parser.error(f"--junitxml {options.junitxml} is no file")
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds} is less than 1")
+    if options.seconds <= 0:
+        parser.error(f"--seconds {options.seconds:g} is no time")
+    if not options.folder.is_dir():
+        parser.error(f"--folder {options.folder} is no folder")
+    file = options.folder / "results.json"
+    results = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        bench = Workbench(Path(folder), options.rounds, options.seconds)
+        if not bench.has_peers:
+            print(f"other templates are left out: they need Python {PEERS_NEED}", file=sys.stderr)
+        for stage in stages:
+            if stage == TEMPLATE_SUITE:
+                said = f"{stage} --junitxml FILE"
+                figures = suite.by_file(options.junitxml)
+            else:
+                said = f"{stage} --rounds {options.rounds} --seconds {options.seconds:g}"
+                figures = STAGES[stage](bench)
+            results[stage] = {
+                "options": said,
+                "on": f"{datetime.now(UTC):%Y-%m-%d}",
+                "versions": f"{bench.versions()}, {os.cpu_count()} cores, {platform.machine()}",
+                "figures": figures,
+            }
+            file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+            report.write(results, options.folder)
+            print(f"{stage}: written to {options.folder}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

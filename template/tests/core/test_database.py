@@ -1,11 +1,12 @@
+import asyncio
 import inspect
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import httpx2
 import pytest
-from fastapi import FastAPI
-from sqlalchemy import AsyncAdaptedQueuePool, func, literal, select, text
+from fastapi import FastAPI, Request
+from sqlalchemy import AsyncAdaptedQueuePool, event, func, literal, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,6 +19,7 @@ from app.core.database import (
     create_session_factory,
     create_sync_engine,
     create_sync_session_factory,
+    open_session,
     read_rows,
 )
 from app.core.settings import Settings
@@ -145,6 +147,34 @@ async def test_a_connection_that_died_while_it_was_idle_is_replaced(
         with pytest.raises((DBAPIError, ValueError)):
             async with engine.connect() as connection:
                 await connection.execute(select(literal(1)))
+    await engine.dispose()
+
+
+async def test_a_request_that_is_cancelled_while_it_rolls_back_keeps_its_connection(
+    settings: Settings,
+) -> None:
+    app = FastAPI()
+    engine = create_engine(settings.database)
+    app.state.session_factory = create_session_factory(engine)
+    request = Request({"type": "http", "method": "POST", "app": app})
+    lost: list[object] = []
+    event.listen(engine.sync_engine, "invalidate", lambda *arguments: lost.append(arguments))
+    returned, failing = asyncio.Event(), asyncio.Event()
+    event.listen(engine.sync_engine, "checkin", lambda *_: returned.set())
+
+    async def fail() -> None:
+        async with asynccontextmanager(open_session)(request) as session:
+            await session.execute(text("SELECT 1"))
+            failing.set()
+            raise LookupError
+
+    call = asyncio.create_task(fail())
+    await failing.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await asyncio.wait_for(returned.wait(), timeout=5)
+    assert lost == []
     await engine.dispose()
 
 

@@ -467,8 +467,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
-from app.core.models import Base, Entity
-from app.core.optimistic_locking import Versioned
+from app.core.models import Base, Entity, Versioned
 
 
 class Code(TypeDecorator[str]):

@@ -46,6 +46,16 @@ def test_migrations_go_up_and_down_without_a_difference(
     made.with_server(["python", "-c", ALEMBIC, *steps])
 
 
+def test_migrations_import_no_web_framework(project: Callable[..., Project]) -> None:
+    made = project("sqlite")
+    made.python("-c", MIGRATE, "upgrade head", "check", DATABASE_URL="sqlite:///app.db")
+
+
+MIGRATE = f"""{ALEMBIC}
+assert not {{"fastapi", "starlette", "structlog"}} & sys.modules.keys()
+"""
+
+
 def test_the_initial_revision_can_be_written_as_sql(
     project: Callable[..., Project], database: str
 ) -> None:

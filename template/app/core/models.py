@@ -1,4 +1,4 @@
-"""What every model stands on: naming convention, portable column types, key and timestamps."""
+"""What every model stands on: naming convention, portable types, key, timestamps and version."""
 
 import enum
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Dialect, Enum, MetaData, String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
@@ -87,3 +87,19 @@ class Entity(Base):
     def mark_deleted(self) -> bool:
         """Mark this as deleted; False, as here, means that its row has to go instead."""
         return False
+
+
+class Versioned:
+    """A model whose `version` grows with each change.
+
+    A change or deletion of a row that another transaction changed since it was read raises
+    StaleDataError, which clients get as a 412:
+    https://docs.sqlalchemy.org/en/21/orm/versioning.html
+    """
+
+    version: Mapped[int] = mapped_column(sort_order=1)
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"version_id_col": cls.version, "eager_defaults": True}

@@ -1,30 +1,13 @@
-"""A lost update is a 412: versions of entities, and the conditions that requests put on them."""
+"""A lost update is a 412: the conditions that requests put on the versions of entities."""
 
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import Header, Response
-from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from app.core.database import StoredRow
 from app.core.database_errors import ChangedError
 from app.core.errors import AppError
-
-
-class Versioned:
-    """A model whose `version` grows with each change.
-
-    A change or deletion of a row that another transaction changed since it was read raises
-    StaleDataError, which clients get as a 412:
-    https://docs.sqlalchemy.org/en/21/orm/versioning.html
-    """
-
-    version: Mapped[int] = mapped_column(sort_order=1)
-
-    @declared_attr.directive
-    @classmethod
-    def __mapper_args__(cls) -> dict[str, Any]:
-        return {"version_id_col": cls.version, "eager_defaults": True}
-
+from app.core.models import Versioned
 
 VersionedT = TypeVar("VersionedT", bound=Versioned | StoredRow)
 

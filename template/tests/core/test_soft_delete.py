@@ -32,8 +32,8 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app.core.database import Session, create_session_factory
 from app.core.database_errors import ChangedError
-from app.core.models import Entity
-from app.core.optimistic_locking import Versioned, check_version
+from app.core.models import Entity, Versioned
+from app.core.optimistic_locking import check_version
 from app.core.pagination import PageQuery
 from app.core.repository import Repository
 from app.core.soft_delete import (

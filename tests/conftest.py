@@ -46,11 +46,6 @@ def present(name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_template(tmp_path_factory.mktemp("template") / "source")
-
-
-@pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of all workers."""
     folder = tmp_path_factory.getbasetemp()
@@ -65,6 +60,19 @@ def once(folder: Path, make: Callable[[], object]) -> Path:
             make()
             complete.touch()
     return folder
+
+
+def copied(shared: Path, path: Path, make: Callable[[Path], object], *key: object) -> Path:
+    """Return a path to which is copied what one of the workers made for this key."""
+    original = shared / f"original-{sha256(repr(key).encode()).hexdigest()}"
+    shutil.copytree(once(original, lambda: make(original)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def template(shared: Path) -> Path:
+    folder = shared / "template"
+    return once(folder, lambda: copy_template(folder))
 
 
 @pytest.fixture(scope="session")
@@ -99,16 +107,14 @@ def committed(
 
     def make(version: str = WORKING_TREE, name: str = "project", **answers: Any) -> Project:
         answers = {"database": "sqlite", **answers}
-        key = sha256(repr((version, sorted(answers.items()))).encode()).hexdigest()
-        original = shared / f"committed-{key}"
 
-        def render_and_commit() -> None:
+        def render_and_commit(original: Path) -> None:
             render(repository, original, version=version, **answers)
             git(original, "init", "--quiet", "--initial-branch", "main")
             commit(original)
 
-        path = tmp_path / name
-        shutil.copytree(once(original, render_and_commit), path)
+        key = (version, sorted(answers.items()))
+        path = copied(shared, tmp_path / name, render_and_commit, *key)
         database = answers["database"]
         return Project(path, environment(database), tmp_path.parent / f"types-{database}")
 
@@ -117,12 +123,16 @@ def committed(
 
 @pytest.fixture
 def project(
-    template: Path, environment: Callable[[str], Path], tmp_path: Path
+    template: Path, shared: Path, environment: Callable[[str], Path], tmp_path: Path
 ) -> Callable[..., Project]:
     """Render a project of its own for a test."""
 
     def make(database: str = "postgresql", **answers: Any) -> Project:
-        path = render(template, tmp_path / "project", database=database, **answers)
+        def render_it(original: Path) -> None:
+            render(template, original, database=database, **answers)
+
+        key = (database, sorted(answers.items()))
+        path = copied(shared, tmp_path / "project", render_it, *key)
         types = tmp_path.parent / f"types-{database}"
         return Project(path, environment(database), types)
 

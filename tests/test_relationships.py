@@ -7,6 +7,7 @@ import pytest
 
 from tests.projects import Project, run
 from tests.test_rendered_code import ALEMBIC
+from tests.test_rendered_suite import TESTS_OF_MODELS
 from tests.test_soft_delete import edit
 
 BLOCK = re.compile(r"^```(diff|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -51,12 +52,11 @@ def test_what_the_readme_shows_works(related: Project) -> None:
     run(["git", "add", "--all"], related.path)
     related.run("nox", "-s", "lint")
     assert (related.path / TEST).exists()
-    related.python("-m", "pytest", "-q", "--numprocesses", "2")
+    related.python("-m", "pytest", "-q", *TESTS_OF_MODELS)
 
 
 def test_a_relationship_that_loads_lazily_is_named(project: Callable[..., Project]) -> None:
     made = make_related(project, "sqlite")
-    made.python("-m", "pytest", "-q", NO_LAZY_LOAD)
     edit(
         made.path / "app/modules/invoice/models.py", 'relationship(lazy="raise")', "relationship()"
     )
@@ -66,7 +66,6 @@ def test_a_relationship_that_loads_lazily_is_named(project: Callable[..., Projec
 
 def test_one_statement_for_each_row_is_shown(project: Callable[..., Project]) -> None:
     made = make_related(project, "sqlite")
-    made.python("-m", "pytest", "-q", TEST)
     edit(made.path / "app/modules/invoice/models.py", 'lazy="raise"', 'lazy="immediate"')
     edit(
         made.path / "app/modules/invoice/repository.py",

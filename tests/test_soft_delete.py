@@ -7,10 +7,11 @@ import pytest
 
 from tests.projects import Project
 from tests.test_rendered_code import ALEMBIC, check
+from tests.test_rendered_suite import TESTS_OF_MODELS
 
 # What a user edits: the model, and the base of a repository that is to restore.
 MODELS = """
-from app.core.optimistic_locking import Versioned
+from app.core.models import Versioned
 from app.core.soft_delete import SoftDelete, unique_among_living
 
 
@@ -104,7 +105,7 @@ def test_a_model_opts_in(project: Callable[..., Project], database: str) -> None
     [revision] = (made.path / "alembic/versions").glob("2*.py")
     assert "unique=True" in revision.read_text("utf-8")
     check(made)
-    made.python("-m", "pytest", "-q", "--numprocesses", "2")
+    made.python("-m", "pytest", "-q", *TESTS_OF_MODELS)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +124,8 @@ def test_what_hides_is_missed_when_it_is_taken_away(
     project: Callable[..., Project], file: str, old: str, new: str, test: str
 ) -> None:
     made = project("sqlite")
-    command = ("-m", "pytest", "-q", "tests/core/test_soft_delete.py", "-k", test)
-    made.python(*command)
     edit(made.path / "app/core" / file, old, new)
-    made.python(*command, status=1)
+    made.python("-m", "pytest", "-q", "tests/core/test_soft_delete.py", "-k", test, status=1)
 
 
 def test_it_goes_with_its_files(project: Callable[..., Project]) -> None:

@@ -14,6 +14,8 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Match
 from structlog.contextvars import get_contextvars
 
+from app.core.error_limit import MAX_ERRORS
+
 SECONDS_TO_RETRY = 1
 
 
@@ -128,8 +130,13 @@ def allowed_methods(request: Request) -> list[str]:
 
 
 async def handle_invalid_request(_request: Request, error: RequestValidationError) -> Response:
-    errors = [Reason(location=list(e["loc"]), reason=e["msg"]) for e in error.errors()]
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is invalid.", errors)
+    found = error.errors()
+    errors = [Reason(location=list(e["loc"]), reason=e["msg"]) for e in found[:MAX_ERRORS]]
+    detail = "The request is invalid."
+    if len(found) > MAX_ERRORS:
+        # How many there are is unknown: what came after so many was not looked at.
+        detail += f" It has more than {MAX_ERRORS} errors; the first {MAX_ERRORS} are listed."
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
 
 
 async def handle_unexpected_error(_request: Request, _error: Exception) -> Response:

@@ -4,17 +4,28 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from app.core.error_limit import StopEarly, limit_errors
 
 # No database can store a NUL character in a text.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 ValueT = TypeVar("ValueT")
 # The rows of one request that are created together.
-Rows = Annotated[list[ValueT], Field(min_length=1, max_length=1000)]
+Rows = Annotated[list[ValueT], Field(min_length=1, max_length=1000), StopEarly()]
 # What a database's largest integer holds.
 INTEGERS = range(-(2**63), 2**63)
 # How deep lists and mappings may lie in each other; MySQL's JSON has no more.
@@ -75,6 +86,15 @@ class WriteSchema(BaseModel):
     @classmethod
     def _refuse_what_cannot_be_stored(cls, value: Any) -> Any:
         return storable(value)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _limit_errors(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            limit_errors(error)
+            raise
 
 
 class ReadSchema(BaseModel):

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import sys
+import traceback
 from typing import Any, Literal
 
 import structlog
@@ -15,6 +17,7 @@ class LogSettings(BaseSettings):
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="LOG_")
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    """Uvicorn's `--log-level` takes precedence, unless it is `info`, its default."""
     format: Literal["auto", "json", "console"] = "auto"
     """`auto` is `console` at a terminal, else `json`."""
 
@@ -28,33 +31,71 @@ def configure_logs(*, serving: bool = True) -> None:
     if not serving:
         return
     settings = read_settings(LogSettings)
+    level = _server_level() or settings.level
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     common: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    render: list[Any] = [_drop_color_message, structlog.processors.ExceptionRenderer(_traceback)]
     if console:
-        render: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        render += [_escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     else:
-        # Exceptions are told without their local variables, which hold secrets.
-        render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dump)]
+        render += [structlog.processors.JSONRenderer(_dump)]
     structlog.configure(
         processors=[*common, *render],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         # Straight to the stream: the way through `logging` costs twice as much.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    _configure_logging(settings.level, [structlog.stdlib.add_logger_name, *common], render)
+    _configure_logging(level, [structlog.stdlib.add_logger_name, *common], render)
+
+
+def _server_level() -> str | None:
+    """Return the level that `uvicorn --log-level` set; None if it set none, or its default."""
+    level = logging.getLogger("uvicorn.error").level
+    if level in (logging.NOTSET, logging.INFO):
+        return None
+    # Uvicorn has a level of its own below DEBUG.
+    name: str = logging.getLevelName(max(level, logging.DEBUG))
+    return name
+
+
+def _drop_color_message(_logger: Any, _method: str, event: Any) -> Any:
+    # Uvicorn repeats some messages with escape sequences for colors.
+    event.pop("color_message", None)
+    return event
+
+
+# The value that failed, which Pydantic quotes.
+INPUT_VALUE = re.compile(r"input_value=.*, (?=input_type=)")
+
+
+def _traceback(exc_info: Any) -> str:
+    """Return a traceback without local variables and invalid values, both of which hold secrets."""
+    return INPUT_VALUE.sub("", "".join(traceback.format_exception(*exc_info)).rstrip())
+
+
+def _escape(_logger: Any, _method: str, event: Any) -> Any:
+    """Escape control characters, which would run as commands of the terminal."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(map(_escape_character, value.rstrip("\n")))
+    return event
+
+
+def _escape_character(character: str) -> str:
+    if character.isprintable() or character in "\n\t":
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 _encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
 
 def _dump(event: Any, **_options: Any) -> str:
-    # Uvicorn says some things a second time, with codes of colours.
-    event.pop("color_message", None)
     return _encode(event)
 
 
@@ -70,5 +111,6 @@ def _configure_logging(level: str, common: list[Any], render: list[Any]) -> None
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.setLevel(logging.NOTSET)
+        if logger.level == logging.INFO:
+            logger.setLevel(logging.NOTSET)
         logger.propagate = name != "uvicorn.access"

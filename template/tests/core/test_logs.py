@@ -26,11 +26,38 @@ except ValueError:
 """
 
 
-def log(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+# What `uvicorn --log-level warning` does before it imports the application.
+SERVED = """
+import uvicorn
+
+uvicorn.Config("app.main:create_app", log_level={level!r})
+"""
+
+HOSTILE = r"""
+import logging
+import structlog
+from pydantic import TypeAdapter, ValidationError
+from app.core.logs import configure_logs
+
+configure_logs()
+structlog.get_logger().info("request", path="/\x1b[2J\x9b\u202e", given=["\x1b"])
+logging.getLogger("library").info("first \x1b[31m\nsecond", extra={"color_message": "\x1b[36m"})
+try:
+    TypeAdapter(int).validate_python("s3cret")
+except ValidationError:
+    logging.getLogger("uvicorn.error").exception("failed")
+"""
+
+
+def log(monkeypatch: pytest.MonkeyPatch, script: str = LOG, **variables: str) -> str:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     done = subprocess.run(
-        [sys.executable, "-c", LOG], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stderr
 
@@ -58,3 +85,33 @@ def test_a_wrong_level_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "LOUD")
     with pytest.raises(SettingsError, match=r"^LOG_LEVEL 'LOUD' is wrong: .+\Z"):
         configure_logs()
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "lines"),
+    [
+        ("warning", "DEBUG", ["theirs too", "failed"]),
+        # Uvicorn's default, whether given or not.
+        ("info", "ERROR", ["failed"]),
+        ("trace", "ERROR", ["ours", "theirs too", "too low", "failed"]),
+    ],
+)
+def test_uvicorns_option_sets_the_level(
+    monkeypatch: pytest.MonkeyPatch, option: str, variable: str, lines: list[str]
+) -> None:
+    script = SERVED.format(level=option) + LOG
+    printed = log(monkeypatch, script, LOG_LEVEL=variable)
+    assert [json.loads(line)["event"] for line in printed.splitlines()] == lines
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_control_characters_and_invalid_values_stay_out(
+    monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    printed = log(monkeypatch, HOSTILE, LOG_FORMAT=form)
+    assert {character for character in printed if not character.isprintable()} == {"\n"}
+    assert "[2J" in printed
+    assert "color_message" not in printed
+    assert "pydantic_core._pydantic_core.ValidationError" in printed
+    assert "input_type=str" in printed
+    assert "s3cret" not in printed

@@ -13,7 +13,8 @@ from tests.test_rendered_code import check
 # What the rest stands on.
 NEEDED = {"database", "database_errors", "errors", "health", "settings"}
 CONCERNS = {
-    *("access_log", "body_limit", "cors", "interactive_docs", "logs", "request_id", "retries"),
+    *("access_log", "body_limit", "cors", "head_requests", "interactive_docs", "logs"),
+    *("request_id", "retries"),
     *("security_headers", "soft_delete", "telemetry", "timeouts", "trusted_hosts"),
 }
 

@@ -155,12 +155,23 @@ def app(configured_app: Callable[..., FastAPI]) -> FastAPI:
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client; an exception that the application does not handle fails the test."""
     async with connect(app) as client:
         yield client
 
 
-def connect(app: FastAPI, base_url: str = "http://test") -> httpx2.AsyncClient:
-    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+@pytest.fixture
+async def lenient_client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client that gets the 500 for what the application does not handle."""
+    async with connect(app, raise_errors=False) as client:
+        yield client
+
+
+def connect(
+    app: FastAPI, base_url: str = "http://test", *, raise_errors: bool = True
+) -> httpx2.AsyncClient:
+    """Return a client that raises what the application does not handle, or gets the 500 for it."""
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=raise_errors)
     return httpx2.AsyncClient(transport=transport, base_url=base_url)
 
 

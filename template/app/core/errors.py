@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -139,10 +139,20 @@ async def handle_invalid_request(_request: Request, error: RequestValidationErro
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
 
 
-async def handle_unexpected_error(_request: Request, _error: Exception) -> Response:
+async def handle_invalid_response(_request: Request, error: ResponseValidationError) -> Response:
+    """Raise the error without the values, which the log would show; it is an unexpected one."""
+    reasons = [{"loc": e["loc"], "msg": e["msg"]} for e in error.errors()[:MAX_ERRORS]]
+    safe = ResponseValidationError(reasons, endpoint_ctx=error.endpoint_ctx)
+    raise safe.with_traceback(error.__traceback__) from None
+
+
+async def handle_unexpected_error(request: Request, _error: Exception) -> Response:
     request_id = get_contextvars().get("request_id")
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return problem(status, "The server failed.", request_id=request_id)
+    # Servers end the connection of a request that raised; HTTP/2 has no such header.
+    is_http_1 = str(request.scope.get("http_version", "1.1")).startswith("1")
+    headers = {"Connection": "close"} if is_http_1 else {}
+    return problem(status, "The server failed.", headers=headers, request_id=request_id)
 
 
 def document_problems(app: FastAPI) -> None:
@@ -166,6 +176,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.exception_handler(AppError)(handle_app_error)
     app.exception_handler(HTTPException)(handle_http_error)
     app.exception_handler(RequestValidationError)(handle_invalid_request)
+    app.exception_handler(ResponseValidationError)(handle_invalid_response)
     app.exception_handler(Exception)(handle_unexpected_error)
     # The outermost layer answers what middleware raises; this one answers inside of it, so that
     # the headers that middleware adds are on the answer to an unexpected error as well.

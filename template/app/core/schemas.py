@@ -80,7 +80,7 @@ def _in_utc(moment: datetime) -> datetime:
 class WriteSchema(BaseModel):
     """What a client sends; an unknown field is an error, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     @field_validator("*")
     @classmethod
@@ -100,7 +100,7 @@ class WriteSchema(BaseModel):
 class ReadSchema(BaseModel):
     """What a client gets of an entity."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, hide_input_in_errors=True)
 
     id: UUID
     created_at: datetime

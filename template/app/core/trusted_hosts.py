@@ -13,6 +13,8 @@ from app.core import health
 from app.core.errors import problem
 from app.core.settings import FROM_ENVIRONMENT, CommaSeparated, read_settings
 
+# Kubernetes asks for these by the address of the pod.
+PROBES = tuple(f"{health.router.prefix}/{probe}" for probe in ("live", "ready"))
 HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", re.IGNORECASE)
 
 
@@ -33,10 +35,7 @@ class TrustedHostSettings(BaseSettings):
 
 
 class TrustedHosts:
-    """Asks Starlette's check, which refuses with plain text, and refuses with problem details.
-
-    Health is told to everybody, because Kubernetes asks for it by the address of the pod.
-    """
+    """Asks Starlette's check, which refuses with plain text, and refuses with problem details."""
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
         self.app = app
@@ -62,7 +61,7 @@ async def accept(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 def tells_health(scope: Scope) -> bool:
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return path.startswith(f"{health.router.prefix}/")
+    return path in PROBES
 
 
 def install_trusted_hosts(app: FastAPI) -> None:

@@ -57,7 +57,7 @@ async def test_pages_may_read_failures(configured_app: Callable[..., FastAPI]) -
     async def broken() -> None:
         raise RuntimeError
 
-    async with connect(app) as client:
+    async with connect(app, raise_errors=False) as client:
         response = await client.get("/broken", headers=PAGE)
     assert response.status_code == 500
     assert response.headers["Content-Type"] == "application/problem+json"

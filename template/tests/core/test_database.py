@@ -61,14 +61,14 @@ async def test_a_returning_handler_commits_before_the_response(
 
 
 async def test_a_raising_handler_keeps_nothing(
-    committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
+    committing: FastAPI, lenient_client: httpx2.AsyncClient, engine: AsyncEngine
 ) -> None:
     @committing.post("/raise")
     async def fail(session: SessionDep) -> None:
         await session.execute(INSERT)
         raise LookupError
 
-    assert (await client.post("/raise")).status_code == 500
+    assert (await lenient_client.post("/raise")).status_code == 500
     assert await count(engine) == 0
 
 
@@ -92,7 +92,7 @@ async def test_a_nested_part_that_fails_leaves_the_rest(
 
 
 async def test_a_commit_that_fails_is_no_success(
-    committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
+    committing: FastAPI, lenient_client: httpx2.AsyncClient, engine: AsyncEngine
 ) -> None:
     @committing.post("/lose")
     async def lose(session: SessionDep) -> None:
@@ -102,7 +102,7 @@ async def test_a_commit_that_fails_is_no_success(
         if inspect.isawaitable(closing):
             await closing
 
-    assert (await client.post("/lose")).status_code >= 500
+    assert (await lenient_client.post("/lose")).status_code >= 500
     assert await count(engine) == 0
 
 

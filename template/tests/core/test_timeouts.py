@@ -45,10 +45,10 @@ async def test_a_stream_that_began_in_time_goes_on(
 
 
 async def test_a_timeout_of_the_handlers_own_is_a_failure(
-    client: httpx2.AsyncClient, app: FastAPI
+    lenient_client: httpx2.AsyncClient, app: FastAPI
 ) -> None:
     @app.get("/own")
     async def own() -> None:
         raise TimeoutError
 
-    assert (await client.get("/own")).status_code == 500
+    assert (await lenient_client.get("/own")).status_code == 500

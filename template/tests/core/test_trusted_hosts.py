@@ -48,7 +48,9 @@ async def test_health_is_told_to_those_who_know_only_the_address(
     async with connect(app) as client:
         address = {"Host": "10.0.0.7:8000"}
         assert (await client.get(f"{root}/health/ready", headers=address)).status_code == 200
-        assert (await client.get(f"{root}/healthy", headers=address)).status_code == 400
+        for path in ("/healthy", "/health/live/", "/health/ready/more", "/health/"):
+            response = await client.get(f"{root}{path}", headers=address)
+            assert response.status_code == 400, path
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 
+from app.core.database_log import log_unavailable
 from app.core.error_dialect import meaning, violated
 from app.core.error_meaning import Meaning
 from app.core.errors import (
@@ -88,6 +89,8 @@ async def handle_database_error(request: Request, error: DBAPIError) -> Response
     # app.core.retries runs the request again as long as it is worth it.
     if told is None or (request.scope.get("retries") and meaning(error) is Meaning.AGAIN):
         raise error
+    if isinstance(told, UnavailableError):
+        log_unavailable(error)
     return await handle_app_error(request, told)
 
 
@@ -95,7 +98,8 @@ async def handle_stale_data(request: Request, _error: StaleDataError) -> Respons
     return await handle_app_error(request, ChangedError())
 
 
-async def handle_exhausted_pool(request: Request, _error: PoolTimeoutError) -> Response:
+async def handle_exhausted_pool(request: Request, error: PoolTimeoutError) -> Response:
+    log_unavailable(error)
     told = UnavailableError("All connections to the database are in use.")
     return await handle_app_error(request, told)
 

@@ -7,6 +7,7 @@ from sqlalchemy import literal, select
 
 from app.core import dialect
 from app.core.database import SessionFactory
+from app.core.database_log import log_unavailable
 from app.core.errors import UnavailableError
 from app.core.routing import ModuleRouter
 
@@ -30,6 +31,7 @@ async def ready(request: Request) -> dict[str, str]:
             await session.connection(execution_options=dialect.READING)
             await session.execute(select(literal(1)))
     except Exception as error:
+        log_unavailable(error)
         # The type says what happened without the address or the user.
         reason = type(getattr(error, "orig", None) or error).__name__
         raise UnavailableError(f"The database does not answer: {reason}.") from error

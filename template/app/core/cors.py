@@ -12,8 +12,25 @@ from app.core.settings import FROM_ENVIRONMENT, CommaSeparated, read_settings
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 
-# An origin that nobody means: https://www.rfc-editor.org/rfc/rfc2606
-NOBODYS = "https://nobody.invalid"
+# A pattern that matches only a domain that it names, or those below it: the domain is literal, and
+# comes after `//` or a dot. `.*example\.com` would match evilexample.com as well.
+BELOW_A_DOMAIN = r"""
+    https?(\?)?://
+    (
+        {labels}
+        | \((\?:|(?!\?)) {labels} \)(\?|\*|\+|\{{\d*,?\d*\}})?      # which may be missing
+    )?
+    ([a-z0-9-]+(\\\.[a-z0-9-]+)+ | localhost)
+    (:\d+ | (\((\?:)?)? :(\\d|\[0-9\])(\+|\*|\{{\d*,?\d*\}}) (\)\??)?)?
+"""
+# What ends in a dot: characters, classes, and groups without a group inside.
+LABELS = r"""
+    ([^\\()|[] | \\. | \[\^?\]?([^\]\\]|\\.)*\] | \((\?:|(?!\?)) ([^\\()] | \\.)* \))* \\\.
+"""
+SAFE_ALTERNATIVE = BELOW_A_DOMAIN.format(labels=LABELS)
+SAFE_PATTERN = re.compile(
+    rf"\^? {SAFE_ALTERNATIVE} (\|{SAFE_ALTERNATIVE})* \$?", re.VERBOSE | re.IGNORECASE
+)
 
 
 def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -45,10 +62,11 @@ class CORSSettings(BaseSettings):
         if value and "*" in info.data.get("allow_origins", ()):
             raise ValueError("with CORS_ALLOW_ORIGINS=* any page could act as its visitor")
         regex: re.Pattern[str] | None = info.data.get("allow_origin_regex")
-        if value and regex and regex.fullmatch(NOBODYS):
+        if value and regex and not SAFE_PATTERN.fullmatch(regex.pattern):
             raise ValueError(
-                f"CORS_ALLOW_ORIGIN_REGEX {regex.pattern!r} matches any origin, even {NOBODYS},"
-                " so that any page could act as its visitor"
+                f"CORS_ALLOW_ORIGIN_REGEX {regex.pattern!r} can match domains of others, whose"
+                r" pages could act as their visitors; write https://([a-z0-9-]+\.)?example\.com,"
+                r" with a literal domain at the end, after '//' or '\.'"
             )
         return value
 

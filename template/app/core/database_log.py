@@ -24,7 +24,7 @@ def cause(error: Exception) -> dict[str, Any]:
 
 
 def code(error: BaseException) -> object:
-    """Return the number that the server or the system has for it, the SQLSTATE, or SQLite's name."""
+    """Return the number of the server or the system, the SQLSTATE, or SQLite's name."""
     if error.args and isinstance(error.args[0], int):
         return error.args[0]
     return getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)

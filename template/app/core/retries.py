@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.error_dialect import meaning
 from app.core.error_meaning import Meaning
-from app.core.settings import FROM_ENVIRONMENT, read_settings
+from app.core.settings import FROM_ENVIRONMENT, Seconds, read_settings
 
 
 class RetrySettings(BaseSettings):
@@ -19,7 +19,7 @@ class RetrySettings(BaseSettings):
 
     attempts: int = Field(default=3, ge=1, le=10)
     """Tries in all; 1 is never again."""
-    wait: float = Field(default=0.05, gt=0)
+    wait: Seconds = 0.05
     """Seconds before the second try, or up to twice that; each further wait is longer."""
 
 

@@ -18,6 +18,12 @@ class SettingsError(SystemExit):
     """Stops the process with one line for each wrong variable, instead of a traceback."""
 
 
+# The servers count milliseconds in 32 bits.
+MAX_SECONDS = 2_147_483
+Seconds = Annotated[float, Field(ge=0.001, le=MAX_SECONDS, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, Field(le=MAX_SECONDS)]
+
+
 class DatabaseSettings(BaseModel):
     """Where the database is and how many connections one process may hold."""
 
@@ -26,12 +32,12 @@ class DatabaseSettings(BaseModel):
     url: Annotated[URL, NoDecode, BeforeValidator(dialect.parse_url)]
     pool_size: int = Field(default=10, ge=1)
     max_overflow: int = Field(default=0, ge=0)
-    pool_timeout: float = Field(default=10, gt=0)
+    pool_timeout: Seconds = 10
     """Seconds that a request waits for a connection."""
     pool_recycle: int = Field(default=1800, ge=-1)
     """Seconds after which a connection is replaced; -1 is never."""
     pool_pre_ping: bool = True
-    statement_timeout: float = Field(default=30, gt=0)
+    statement_timeout: Seconds = 30
     """Seconds that one statement of a request may run."""
 
 
@@ -71,11 +77,11 @@ class MigrationSettings(BaseSettings):
 
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="MIGRATION_")
 
-    wait_timeout: int = Field(default=300, ge=0)
+    wait_timeout: WholeSeconds = Field(default=300, ge=0)
     """How long to wait for another process that migrates the same database."""
-    lock_timeout: int = Field(default=5, ge=1)
+    lock_timeout: WholeSeconds = Field(default=5, ge=1)
     """How long a statement waits for a table or row that another session holds."""
-    statement_timeout: int = Field(default=0, ge=0)
+    statement_timeout: WholeSeconds = Field(default=0, ge=0)
     """How long a statement runs; 0 is without limit."""
 
 

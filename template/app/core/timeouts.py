@@ -3,18 +3,17 @@
 import asyncio
 
 from fastapi import FastAPI
-from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import UnavailableError, problem
-from app.core.settings import FROM_ENVIRONMENT, read_settings
+from app.core.settings import FROM_ENVIRONMENT, Seconds, read_settings
 
 
 class TimeoutSettings(BaseSettings):
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="REQUEST_")
 
-    timeout: float = Field(default=60, gt=0)
+    timeout: Seconds = 60
     """Seconds until the response begins; a stream may go on for longer."""
 
 

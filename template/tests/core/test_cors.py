@@ -71,10 +71,6 @@ async def test_pages_may_read_failures(configured_app: Callable[..., FastAPI]) -
             {"CORS_ALLOW_ORIGINS": "*", "CORS_ALLOW_CREDENTIALS": "true"},
             "CORS_ALLOW_CREDENTIALS 'true' is wrong: ",
         ),
-        (
-            {"CORS_ALLOW_ORIGIN_REGEX": "https://.*", "CORS_ALLOW_CREDENTIALS": "true"},
-            "matches any origin",
-        ),
         ({"CORS_ALLOW_ORIGINS": "https://example.com/"}, "without a path"),
         ({"CORS_ALLOW_ORIGINS": "example.com"}, "'example.com' is no origin"),
         ({"CORS_ALLOW_ORIGINS": "https://*.example.com"}, "is no origin"),
@@ -87,3 +83,47 @@ def test_a_wrong_setting_stops_the_start_with_one_line(
     with pytest.raises(SettingsError, match=message) as caught:
         configured_app(**variables)
     assert len(str(caught.value).splitlines()) == 1
+
+
+PATTERNS = {
+    r"https://app\.example\.com": True,
+    r"^https://pr-\d+\.example\.com$": True,
+    r"https://([a-z0-9-]+\.)?example\.com": True,
+    r"https?://((app|admin)\.)?example\.com(:\d+)?": True,
+    r"https://(app|admin)\.example\.com|http://localhost:\d+": True,
+    r"https://.*": False,
+    r"https://.*example\.com": False,
+    r"https://[a-z0-9-]+example\.com": False,
+    r"https://app.example.com": False,
+    r"https://.*\.com": False,
+    r"https://.*\.?example\.com": False,
+    r"https://.*([a-z]+\.)?example\.com": False,
+    r"https://([a-z]+|app\.)?example\.com": False,
+    r"https://app\.example\.com|.*": False,
+    r"https://app\.example\.com.*": False,
+    r"https://.*[\.example\.com:[0-9]+": False,
+    "(?x)https://.*# \\.example\\.com": False,
+    "https://(?x:.*#\\.)\n)example\\.com": False,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
+@pytest.mark.parametrize(("pattern", "accepted"), PATTERNS.items())
+def test_with_credentials_a_pattern_must_end_in_a_domain(
+    configured_app: Callable[..., FastAPI], pattern: str, accepted: bool
+) -> None:
+    variables = {"CORS_ALLOW_ORIGIN_REGEX": pattern, "CORS_ALLOW_CREDENTIALS": "true"}
+    if accepted:
+        configured_app(**variables)
+        return
+    with pytest.raises(SettingsError, match="can match domains of others") as caught:
+        configured_app(**variables)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+async def test_a_pattern_may_match_more_without_credentials(
+    configured_app: Callable[..., FastAPI],
+) -> None:
+    async with connect(configured_app(CORS_ALLOW_ORIGIN_REGEX=r"https://.*example\.com")) as client:
+        response = await client.get("/health/live", headers=PAGE)
+    assert response.headers["Access-Control-Allow-Origin"] == "https://app.example.com"

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from app.core.database import SessionDep, create_engine, create_session_factory
 from app.core.settings import DatabaseSettings, Settings
 
-PASSWORD = "s3cret"
+HIDDEN = "s3cret"
 # Without a name server, it takes longer than /health/ready waits.
 UNKNOWN_HOST = "no-such-host.invalid"
 
@@ -35,10 +35,10 @@ def unavailable(url: URL, port: int) -> list[URL]:
     missing = url.set(database="/missing/database")
     if url.get_backend_name() == "sqlite":
         return [missing]
-    closed = url.set(host="127.0.0.1", port=port, query={}, password=PASSWORD)
+    closed = url.set(host="127.0.0.1", port=port, query={}, password=HIDDEN)
     return [
         missing,
-        url.set(username="nobody", password=PASSWORD),
+        url.set(username="nobody", password=HIDDEN),
         closed,
         closed.set(host=UNKNOWN_HOST),
     ]
@@ -58,7 +58,7 @@ async def test_each_503_of_the_database_logs_its_cause(
             assert line["log_level"] == "warning"
             assert line["error"]
             assert url.host == UNKNOWN_HOST or {"code", "reason"} <= line.keys()
-            assert PASSWORD not in str(line)
+            assert HIDDEN not in str(line)
             assert "exc_info" not in line
         await engine.dispose()
 

@@ -1,7 +1,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 import httpx2
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import dialect
 from app.core.database import SessionDep, SessionFactory, create_session_factory
+from app.core.settings import SettingsError
 
 # It has no deadlocks, but who reads, and then writes what another one changed, has to begin anew.
 SQLITE = bool(dialect.READING)
@@ -99,3 +100,9 @@ async def test_without_more_attempts_the_loser_gets_503(
 ) -> None:
     assert await change(client) == [200, 503]
     assert len(tries) == len({one.half for one in tries})
+
+
+@pytest.mark.parametrize("value", ["-1", "inf", "nan", "1e300"])
+def test_a_wrong_time_stops_the_start(configured_app: Callable[..., FastAPI], value: str) -> None:
+    with pytest.raises(SettingsError, match=f"RETRY_WAIT '{value}' is wrong"):
+        configured_app(RETRY_WAIT=value)

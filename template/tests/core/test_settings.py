@@ -1,11 +1,21 @@
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
+from sqlalchemy import literal, select
 
-from app.core.settings import PROJECT_ROOT, Settings, SettingsError, get_settings
+from app.core.database import create_engine
+from app.core.settings import (
+    MAX_SECONDS,
+    PROJECT_ROOT,
+    Settings,
+    SettingsError,
+    get_migration_settings,
+    get_settings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +52,11 @@ def test_the_environment_comes_before_the_file(
     [
         ("DATABASE_POOL_SIZE", "many"),
         ("DATABASE_POOL_SIZE", "0"),
-        ("DATABASE_POOL_TIMEOUT", "-1"),
+        *product(
+            ("DATABASE_POOL_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"),
+            # The last would be rounded to no limit at all.
+            ("-1", "inf", "nan", "1e300", "0.0001"),
+        ),
         ("DATABASE_POOL_PRE_PING", "perhaps"),
     ],
 )
@@ -52,6 +66,27 @@ def test_a_malformed_value_is_named(
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError, match=f"{variable} '{value}' is wrong"):
         read()
+
+
+async def test_the_database_takes_the_longest_timeout(settings: Settings) -> None:
+    longest = settings.database.model_copy(update={"statement_timeout": MAX_SECONDS})
+    engine = create_engine(longest)
+    async with engine.connect() as connection:
+        assert await connection.scalar(select(literal(1))) == 1
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["MIGRATION_WAIT_TIMEOUT", "MIGRATION_LOCK_TIMEOUT", "MIGRATION_STATEMENT_TIMEOUT"],
+)
+@pytest.mark.parametrize("value", ["-1", "inf", "1e300", "2147484"])
+def test_the_timeouts_of_migrations_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"{variable} '{value}' is wrong"):
+        get_migration_settings.__wrapped__()
 
 
 @pytest.mark.parametrize(

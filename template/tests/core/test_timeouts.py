@@ -1,10 +1,12 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
+
+from app.core.settings import SettingsError
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +54,9 @@ async def test_a_timeout_of_the_handlers_own_is_a_failure(
         raise TimeoutError
 
     assert (await lenient_client.get("/own")).status_code == 500
+
+
+@pytest.mark.parametrize("value", ["-1", "inf", "nan", "1e300"])
+def test_a_wrong_time_stops_the_start(configured_app: Callable[..., FastAPI], value: str) -> None:
+    with pytest.raises(SettingsError, match=f"REQUEST_TIMEOUT '{value}' is wrong"):
+        configured_app(REQUEST_TIMEOUT=value)

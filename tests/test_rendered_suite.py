@@ -131,8 +131,8 @@ def mutate(project: Project, file: str, old: str, new: str) -> None:
         ),
         (
             "app/core/migration_lock.py",
-            "        session.prepare()\n        yield\n",
-            "        yield\n",
+            "        session.prepare()\n        session.check",
+            "        session.check",
             "tests/core/test_dialect.py::test_a_table_made_anew_keeps_the_rows_that_refer_to_it",
         ),
         (

@@ -9,13 +9,14 @@ from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from app.core import dialect
 from app.core.migration_dialect import MigrationSession, is_lock_timeout
+from app.core.models import Base
 from app.core.settings import get_migration_settings
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,15 @@ def migrating(context: MigrationContext, connection: Connection) -> Iterator[Non
         logger.warning("This is part of a transaction that is open; its owner has to commit it")
     with _locked(session, settings.wait_timeout), _explained(context, session):
         session.prepare()
+        session.check_encoding(_own_tables(context))
         yield
+
+
+def _own_tables(context: MigrationContext) -> list[Table]:
+    """Return the tables of the models, without those of shared_tables."""
+    keep: Any = context.opts.get("include_object") or (lambda *_: True)
+    tables = Base.metadata.tables.values()
+    return [table for table in tables if keep(table, table.name, "table", False, None)]
 
 
 @contextmanager

@@ -242,6 +242,69 @@ def newer_template(repository: Path, folder: Path, made: Project) -> Path:
     return moved
 
 
+def test_a_module_is_added_without_an_update(
+    committed: Callable[..., Project], repository: Path, tmp_path: Path
+) -> None:
+    """The template has moved on, and the project stays at its version."""
+    made = committed()
+    newer = newer_template(repository, tmp_path, made)
+    append(newer, "template/.dockerignore", "!more\n")
+    substitute(newer, "template/app/core/health.py", '"""', '"""Theirs. ')
+    commit(newer, "v10000.0.0")
+    data = ("--data", "modules=[item, price]")
+    copier_run(made, "update", "--defaults", "--vcs-ref=:current:", *data)
+    assert status(made.path) == ADDED
+    assert yaml.safe_load((made.path / ANSWERS).read_text())["_commit"] == f"v{WORKING_TREE}"
+
+
+def copier_run(made: Project, *arguments: str, status: int = 0) -> str:
+    """Return what Copier prints in a project."""
+    return run([*COPIER, *arguments], made.path, status=status, PYTHONWARNINGS="ignore").stdout
+
+
+def test_a_project_of_a_commit_between_releases_follows_head_until_the_next_release(
+    committed: Callable[..., Project], repository: Path, tmp_path: Path
+) -> None:
+    """As of `copier copy --vcs-ref HEAD`, which the message and the documentation explain."""
+    made = committed()
+    template = newer_template(repository, tmp_path, made)
+    append(template, "template/.dockerignore", "!first\n")
+    commit(template)
+    copier_run(made, "update", "--defaults", "--vcs-ref", "HEAD")
+    commit(made.path)
+    hint = "uvx copier update --defaults --vcs-ref HEAD"
+
+    printed = copier_run(made, "update", "--defaults", status=1)
+    assert "You are downgrading from 9999.0.0.post1.dev0" in printed
+    printed = made.run("nox", "-s", "template").stdout
+    assert re.search(
+        r"follows 9999\.0\.0\.post1\S+, a commit after .* release 9999\.0\.0\.", printed
+    )
+    assert hint in printed
+
+    append(template, "template/.dockerignore", "!second\n")
+    commit(template)
+    assert hint in copier_run(made, *hint.split()[2:])
+    assert status(made.path) == {"M .copier-answers.yml", "M .dockerignore"}
+    commit(made.path)
+    append(template, "template/.dockerignore", "!third\n")
+    commit(template, "v10000.0.0")
+    assert hint not in copier_run(made, "update", "--defaults")
+    assert (made.path / ".dockerignore").read_text("utf-8").endswith("!second\n!third\n")
+
+
+def test_a_link_in_place_of_a_rendered_folder_is_refused_and_nothing_is_written(
+    committed: Callable[..., Project],
+) -> None:
+    made = committed()
+    (made.path / "app").rename(made.path / "code")
+    (made.path / "app").symlink_to("code")
+    commit(made.path)
+    with pytest.raises(ValueError, match="Replace the link 'app' by a folder"):
+        update(made.path, modules=["item", "price"])
+    assert status(made.path) == set()
+
+
 def test_the_template_moves_to_another_address(
     committed: Callable[..., Project], repository: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,6 +18,13 @@ import httpx2
 from tests.database_server import ServerError, run_server
 
 SECONDS_TO_START = 60
+NEXT = """
+Everything is stopped. To work on the project:
+
+    cd {folder}
+    uv run nox -s dev       # serves it on a private database, with reload
+    uv run pytest           # runs its tests
+"""
 
 
 def main(arguments: list[str]) -> int:
@@ -32,7 +40,7 @@ def main(arguments: list[str]) -> int:
     except (ServerError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"\nEverything is stopped. The project lies in {Path.cwd()}")
+    print(NEXT.format(folder=shlex.quote(str(Path.cwd()))))
     return 0
 
 

@@ -69,6 +69,10 @@ def demo(session: nox.Session) -> None:
     else:
         copy_template(session, project)
     run_in_project(session, project, ROOT / "demo.py", *options)
+    if not folders:
+        session.log(
+            "The next demo replaces this project; nox -s demo -- FOLDER makes one that stays"
+        )
 
 
 @nox.session

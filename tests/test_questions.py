@@ -3,16 +3,19 @@ import json
 import keyword
 import re
 import sys
+import time
 import tomllib
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import copier
 import jinja2
 import pytest
 import yaml
 
-from tests.projects import DATABASES, ROOT, Project, render, run
+from tests.projects import DATABASES, QUESTIONS, ROOT, Project, render, run
 
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -27,6 +30,16 @@ def naming() -> Any:
         lstrip_blocks=True,
     )
     return environment.get_template("naming.jinja").module
+
+
+@pytest.fixture(scope="module")
+def updates() -> Any:
+    """The variables of updates.jinja."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROOT),
+        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
+    )
+    return environment.get_template("updates.jinja").module
 
 
 def answers(project: Path) -> dict[str, Any]:
@@ -49,13 +62,13 @@ def test_a_misspelt_question_is_an_error(template: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("modules", "reason"),
     [
-        ("item", "'item' is not a list"),
+        ("item", "Write a list, like [item, order]: 'item' is not a list"),
         ({"item": 1}, "is not a list"),
         (3, "'3' is not a list"),
         (None, "'None' is not a list"),
-        ([True], "'True' is not text to YAML"),
-        ([["item"]], "is not text to YAML"),
-        ([""], "'' is not snake_case"),
+        ([True], "Put it in quotes: YAML does not read 'True' as text"),
+        ([["item"]], "Put it in quotes"),
+        ([""], "Use snake_case, such as order_line: '' is not snake_case"),
         (["Item"], "'Item' is not snake_case"),
         (["order-line"], "'order-line' is not snake_case"),
         (["order__line"], "is not snake_case"),
@@ -65,17 +78,18 @@ def test_a_misspelt_question_is_an_error(template: Path, tmp_path: Path) -> None
         (["item\n"], "is not snake_case"),
         (["café"], "is not snake_case"),
         (["../item"], "is not snake_case"),
-        (["a" * 21], "has 21 characters; use at most 20"),
-        (["class"], "means something to Python"),
-        (["none"], "means something to Python"),
-        (["page"], "is taken by the code that every module uses"),
-        (["con"], "is a device, not a folder, on Windows"),
-        (["items"], "looks like a plural"),
+        (["a" * 21], "Use at most 20 characters: 'aaaaaaaaaaaaaaaaaaaaa' has 21"),
+        (["a1", "a01"], "Write numbers without leading zeros: 'a01' has some"),
+        (["class"], "Rename 'class': Python uses this name. For example: class_entry."),
+        (["none"], "Rename 'none': Python uses this name"),
+        (["page"], "Rename 'page': the generated code uses this name"),
+        (["con"], "Rename 'con': Windows reserves this name"),
+        (["items"], "Use a singular: 'items' looks like a plural"),
         (["order_lines"], "looks like a plural"),
-        (["item", "item"], "which another module has"),
-        (["item2", "item_2"], "gives the class name Item2, which another module has"),
-        (["base", "basis"], "gives the path /bases, which another module has"),
-        (["user", "app_user"], "gives the table name app_user, which another module has"),
+        (["item", "item"], "Rename 'item': another module has the class Item"),
+        (["item2", "item_2"], "Rename 'item_2': another module has the class Item2"),
+        (["base", "basis"], "Rename 'basis': another module has the path /bases"),
+        (["user", "app_user"], "Rename 'app_user': another module has the table app_user"),
     ],
 )
 def test_bad_modules_are_refused_and_nothing_is_written(
@@ -89,26 +103,25 @@ def test_bad_modules_are_refused_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ({"project_name": ""}, "is empty"),
-        ({"project_name": "  "}, "is empty"),
-        ({"project_name": " Shop"}, "begins or ends with a space"),
-        ({"project_name": "x" * 61}, "has 61 characters; use at most 60"),
-        ({"project_name": 'The "Shop"'}, "holds a double quote"),
-        ({"project_name": "Shop\\"}, "a backslash"),
-        ({"project_name": "Shop\nShop"}, "a control character"),
-        ({"description": "one\ntwo"}, "holds a line break"),
-        ({"description": "x" * 201}, "has 201 characters; use at most 200"),
+        ({"project_name": ""}, "Enter a name, such as My Service: it is empty"),
+        ({"project_name": "  "}, "it is empty"),
+        ({"project_name": " Shop"}, "Remove spaces at the start and end"),
+        ({"project_name": "x" * 61}, "Use at most 60 characters"),
+        ({"project_name": 'The "Shop"'}, 'Remove ", \\ and control characters'),
+        ({"project_name": "Shop\\"}, 'Remove ", \\ and control characters'),
+        ({"project_name": "Shop\nShop"}, 'Remove ", \\ and control characters'),
+        ({"description": "one\ntwo"}, "Write it in one line"),
+        ({"description": "x" * 201}, "Use at most 200 characters: it has 201"),
         ({"database": "oracle"}, "database"),
         ({"model_discovery": "magic"}, "magic"),
-        ({"shared_tables": "auth_*"}, "is not a list; write one in YAML"),
-        ({"shared_tables": [7]}, "is not text to YAML"),
-        ({"shared_tables": ["auth user"]}, "'auth user' is no pattern"),
-        ({"shared_tables": ["auth_%"]}, "'auth_%' is no pattern"),
-        (
-            {"shared_tables": ["auth_*", "*"]},
-            "'*' matches alembic_version, a table of this project",
-        ),
-        ({"shared_tables": ["it??"]}, "'it??' matches item, a table of this project's own"),
+        ({"shared_tables": "auth_*"}, "Write a list, like ['auth_*']: 'auth_*' is not a list"),
+        ({"shared_tables": [7]}, "Put it in quotes: YAML does not read '7' as text"),
+        ({"shared_tables": ["auth user"]}, "Use letters, digits, _ - * and ?: 'auth user'"),
+        ({"shared_tables": ["auth_%"]}, "Use letters, digits, _ - * and ?: 'auth_%'"),
+        ({"shared_tables": [""]}, "Use letters, digits, _ - * and ?: ''"),
+        ({"shared_tables": ["x" * 64]}, "Use at most 63 characters"),
+        ({"shared_tables": ["auth_*", "*"]}, "Narrow '*': it matches alembic_version"),
+        ({"shared_tables": ["it??"]}, "Narrow 'it??': it matches item, a table of this project"),
     ],
 )
 def test_other_bad_answers_are_refused_and_nothing_is_written(
@@ -161,17 +174,29 @@ def test_any_project_name_gives_a_distribution_name(
         ("analysis", "/analyses"),
         ("quiz", "/quizzes"),
         ("sales_person", "/sales_people"),
-        ("user", "/app_users"),
-        ("order", "/app_orders"),
-        ("group", "/app_groups"),
-        ("pg_class", "/app_pg_classes"),
     ],
 )
-def test_a_module_has_a_plural_path_and_a_safe_table(naming: Any, name: str, path: str) -> None:
+def test_a_module_has_a_plural_path(naming: Any, name: str, path: str) -> None:
     assert naming.module_error(name, [], []) == ""
     [module] = yaml.safe_load(naming.module_names([name]))
-    assert module["path"] == path
-    assert module["table"] == ("app_" if path.startswith("/app_") else "") + name
+    assert (module["path"], module["table"]) == (path, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "table"),
+    [
+        ("user", "/users", "app_user"),
+        ("order", "/orders", "app_order"),
+        ("group", "/groups", "app_group"),
+        ("pg_class", "/pg_classes", "app_pg_class"),
+    ],
+)
+def test_a_reserved_word_changes_the_table_and_not_the_path(
+    naming: Any, name: str, path: str, table: str
+) -> None:
+    assert naming.module_error(name, [], []) == ""
+    [module] = yaml.safe_load(naming.module_names([name]))
+    assert (module["path"], module["table"]) == (path, table)
 
 
 def test_singular_words_that_end_like_plurals_are_accepted(naming: Any) -> None:
@@ -268,7 +293,121 @@ def test_bad_answers_on_the_command_line_end_with_the_reason(
 ) -> None:
     command = [sys.executable, "-m", "copier", "copy", "--defaults", "--data", "modules=[items]"]
     done = run([*command, str(template), "project"], tmp_path, status=1)
-    assert done.stdout.rstrip().endswith(
-        "'items' looks like a plural; a module is named by its singular."
-    )
+    assert done.stdout.rstrip().endswith("Use a singular: 'items' looks like a plural.")
     assert not (tmp_path / "project").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("moduls=[a]", "Correct 'moduls': no question has this name. The questions are project_na"),
+        ("distribution_name=x", "Omit this answer: it is derived from project_name."),
+        ("module_names=[1]", "Omit this answer: it is derived from modules."),
+        ("new_module_names=[]", "Omit this answer: it is derived from modules."),
+        ("previous={modules: [item]}", "Omit this answer: it is read from .copier-answers.yml."),
+        ("previous=1", "Omit this answer: it is read from .copier-answers.yml."),
+    ],
+)
+def test_an_answer_to_no_question_is_refused(
+    template: Path, tmp_path: Path, data: str, reason: str
+) -> None:
+    name, _, value = data.partition("=")
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        copier.run_copy(
+            str(template), tmp_path / "project", data={name: value}, defaults=True, quiet=True
+        )
+    assert not (tmp_path / "project").exists()
+
+
+def test_the_known_questions_are_those_of_copier_yml(updates: Any) -> None:
+    questions = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+    derived = {name for name, question in questions.items() if name[0] != "_"} - QUESTIONS
+    assert set(updates.asked) == QUESTIONS
+    assert {*updates.derived, "previous"} == derived
+
+
+def test_every_rendered_folder_is_known(template: Path, tmp_path: Path, updates: Any) -> None:
+    project = render(template, tmp_path / "project")
+    folders = {path.relative_to(project).as_posix() for path in project.rglob("*/")}
+    modules = {name for name in folders if name.startswith("app/modules/")}
+    assert set(updates.folders) == folders - modules
+
+
+def test_a_link_in_place_of_a_rendered_folder_is_refused(template: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "elsewhere").mkdir(parents=True)
+    (project / "app").symlink_to("elsewhere")
+    with pytest.raises(ValueError, match="Replace the link 'app' by a folder"):
+        render(template, project)
+    assert not any((project / "elsewhere").iterdir())
+    assert [path.name for path in project.iterdir() if path.name != "app"] == ["elsewhere"]
+
+
+@pytest.mark.parametrize("pattern", ["*" * 30 + "a", "*a" * 30 + "b", "*a?" * 20 + "*b"])
+def test_a_pattern_of_many_wildcards_takes_no_time(naming: Any, pattern: str) -> None:
+    """With backtracking, each took minutes."""
+    started = time.monotonic()
+    matched = "matches" in naming.modules_error(["a" * 20], [], [pattern])
+    assert matched is (pattern[-1] == "a")
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*", "a*", "*a", "a*b*c", "a?c", "*b*", "**b**", "?*?", "a*b", "*bc*d*", "abc"]
+)
+def test_a_pattern_matches_what_the_project_will_match(naming: Any, pattern: str) -> None:
+    """The project matches by fnmatch."""
+    regex = naming.glob_regex(pattern)
+    for table in ("abc", "a", "bcd", "abcd", "xbcyd", "aabbcc", "ac", "b"):
+        assert bool(re.search(regex, table)) is fnmatchcase(table, pattern), table
+
+
+# What Copier writes before a message.
+PROMPT = "Validation error for question '{}': "
+TYPICAL: dict[str, list[Any]] = {
+    "project_name": ["", " Shop", "x" * 61, 'The "Shop"'],
+    "description": ["x" * 201, "one\ntwo"],
+    "modules": [
+        *("item", [True], ["Item"], ["a" * 21], ["a01"], ["class"], ["page"], ["con"], ["items"]),
+        *(["item", "item"], ["item2", "item_2"], ["base", "basis"], ["user", "app_user"]),
+    ],
+    "shared_tables": ["auth_*", [7], ["auth user"], ["x" * 64], ["*"], ["item*"]],
+}
+
+
+@pytest.mark.parametrize("question", TYPICAL)
+def test_a_prompt_shows_what_to_do(naming: Any, question: str) -> None:
+    """It cuts the message off at the end of the line."""
+    ask = getattr(naming, f"{question}_error")
+    for answer in TYPICAL[question]:
+        message = ask(answer, ["item"]) if question == "shared_tables" else ask(answer)
+        advice, colon, reason = message.strip().partition(":")
+        assert colon, message
+        assert reason, message
+        assert len(PROMPT.format(question) + advice) <= 80, message
+
+
+SQL_TABLE = re.compile(
+    r'''(?:\b(?:FROM|INTO|UPDATE|REFERENCES|TABLE(?: IF EXISTS)?) |\b(?:sa\.)?Table\(\s*"'''
+    r"""|__tablename__ = "|create_table\(\s*"|ForeignKey\("|to_regclass\(')([a-z]\w*)"""
+)
+
+
+@pytest.mark.parametrize("database_name", DATABASES)
+def test_no_table_of_the_tests_can_be_the_table_of_a_module(
+    template: Path, tmp_path: Path, naming: Any, database_name: str
+) -> None:
+    made = render(template, tmp_path / "project", database=database_name, modules=[])
+    found = {
+        name
+        for file in (made / "tests").rglob("*.py")
+        for name in SQL_TABLE.findall(file.read_text("utf-8"))
+    }
+    assert len(found) > 10
+    possible = {
+        table
+        for table in found
+        for module in (table, table.removeprefix("app_"))
+        if not naming.module_error(module, [], []) and naming.table_name(module) == table
+    }
+    assert possible == set(), "rename them to test__…, which is not snake_case"

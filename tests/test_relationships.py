@@ -19,8 +19,12 @@ def follow_readme(made: Project) -> None:
     """Do to the files what the README shows, and generate the revision."""
     readme = (made.path / "README.md").read_text("utf-8")
     section = readme.partition("### One module refers to another\n")[2].partition("\n## ")[0]
+    assert apply_blocks(made, section) == ["diff"] * 5 + ["python"]
+
+
+def apply_blocks(made: Project, section: str) -> list[str]:
+    """Apply the patches and write the files of a section; return the kinds of its blocks."""
     blocks = BLOCK.findall(section)
-    assert [kind for kind, _ in blocks] == ["diff"] * 5 + ["python"]
     for kind, text in blocks:
         if kind == "diff":
             patch = made.path.with_name("readme.patch")
@@ -30,6 +34,7 @@ def follow_readme(made: Project) -> None:
             name, _, code = text.removeprefix("# ").partition("\n")
             (made.path / name).write_text(code, "utf-8")
     made.python("-m", "docs.openapi")
+    return [kind for kind, _ in blocks]
 
 
 @pytest.fixture

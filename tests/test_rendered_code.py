@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.projects import DATABASES, Project, render, run
+from tests.projects import DATABASES, ROOT, Project, render, run
 from tests.test_questions import naming  # noqa: F401
 
 # Overrides on the defaults; each runs on each database.
@@ -73,6 +73,8 @@ def test_the_workflows_are_what_github_expects(template: Path, tmp_path: Path, n
     assert len(workflows) == 2
     schema = ("--builtin-schema", "vendor.github-workflows")
     run([sys.executable, "-m", "check_jsonschema", *schema, *workflows], made)
+    # https://docs.zizmor.sh/audits/
+    run(["zizmor", "--offline", "--quiet", str(made), str(ROOT / ".github")], made)
 
 
 FIELDS = """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -61,8 +62,8 @@ def test_serving_needs_no_development_dependencies(
 ) -> None:
     """What the Dockerfile does, without a container."""
     made = replace(project("sqlite"), environment=tmp_path / "serving")
-    sync = ["uv", "sync", "--quiet", "--no-dev"]
-    run(sync, made.path, UV_PROJECT_ENVIRONMENT=str(made.environment))
+    assert not (made.path / "uv.lock").exists()
+    install_as_in_the_image(made)
     for unneeded in ("tests", "noxfile.py", "README.md"):
         run(["rm", "-r", unneeded], made.path)
     url = "sqlite:///app.db"
@@ -73,6 +74,24 @@ def test_serving_needs_no_development_dependencies(
     warned = made.python(*show, DATABASE_URL=url, OTEL_EXPORTER_OTLP_ENDPOINT=collector).stdout
     (line,) = set(warned.splitlines()) - set(title.splitlines())
     assert json.loads(line)["event"].endswith("install its exporter by uv sync --extra telemetry.")
+
+
+def install_as_in_the_image(made: Project, status: int = 0) -> str:
+    """Run the Dockerfile's command; return what it prints."""
+    dockerfile = (made.path / "Dockerfile").read_text("utf-8")
+    [command] = re.findall(r"^RUN (.*uv sync.*)$", dockerfile, re.MULTILINE)
+    variables = {"UV_PROJECT_ENVIRONMENT": str(made.environment)}
+    return run(["sh", "-c", command], made.path, status=status, **variables).stdout
+
+
+def test_the_image_refuses_a_stale_lock(project: Callable[..., Project], tmp_path: Path) -> None:
+    made = replace(project("sqlite"), environment=tmp_path / "image")
+    run(["uv", "lock", "--quiet"], made.path)
+    lock = (made.path / "uv.lock").read_bytes()
+    install_as_in_the_image(made)
+    mutate(made, "pyproject.toml", "dependencies = [\n", 'dependencies = [\n    "idna>=3",\n')
+    assert "`uv.lock` needs to be updated" in install_as_in_the_image(made, status=1)
+    assert (made.path / "uv.lock").read_bytes() == lock
 
 
 def without_mariadb() -> str:

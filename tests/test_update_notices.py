@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -84,64 +85,96 @@ def test_the_workflow_pushes_one_branch_for_each_version(
     origin = tmp_path / "origin.git"
     git(tmp_path, "clone", "--quiet", "--bare", str(made.path), str(origin))
 
-    assert checks_out_and_updates(made, origin, tmp_path / "nothing") == {}
+    assert checks_out_and_updates(made, origin, tmp_path / "nothing") == []
     assert branches(origin) == {"main"}
 
     release_twice(template)
-    told = checks_out_and_updates(made, origin, tmp_path / "first")
-    assert told == {"BRANCH": "template-v10001.0.0"}
-    calls = (tmp_path / "first" / "calls").read_text("utf-8").splitlines()
+    calls = checks_out_and_updates(made, origin, tmp_path / "first")
     title = "Update from the template: template-v10001.0.0"
-    body = str(tmp_path / "first" / "news.md")
-    assert calls == [
-        "pr|list|--head|template-v10001.0.0|--state|all|--json|number|",
-        f"pr|create|--head|template-v10001.0.0|--title|{title}|--body-file|{body}|",
-    ]
+    news = tmp_path / "first/found/news.md"
+    asks = "pr|list|--head|template-v10001.0.0|--state|all|--json|number|"
+    creates = f"pr|create|--head|template-v10001.0.0|--title|{title}|--body-file|{news}|"
+    assert calls == ["auth|setup-git|", asks, creates]
     assert branches(origin) == {"main", "template-v10001.0.0"}
-    assert "- What was broken." in (tmp_path / "first" / "news.md").read_text("utf-8")
-    where = (tmp_path / "first" / "conflicts.txt").read_text("utf-8")
-    assert ("app/core/health.py:1: <<<<<<< before updating" in where) is conflict
+    text = news.read_text("utf-8")
+    assert "- What was broken." in text
+    assert ("app/core/health.py:1: <<<<<<< before updating" in text) is conflict
     file = git(origin, "show", "template-v10001.0.0:.dockerignore")
     assert file.endswith("!more\n")
 
     # What somebody has done to the branch since then stays; a pull request may still be missing.
     before = git(origin, "rev-parse", "template-v10001.0.0")
-    assert checks_out_and_updates(made, origin, tmp_path / "second") == told
+    assert asks in checks_out_and_updates(made, origin, tmp_path / "second")
     assert git(origin, "rev-parse", "template-v10001.0.0") == before
+
+
+def test_the_workflow_runs_nothing_that_an_update_brings_where_it_has_a_token(
+    committed: Callable[..., Project], repository: Path, tmp_path: Path
+) -> None:
+    made = committed()
+    template = newer_template(repository, tmp_path, made)
+    ran = tmp_path / "ran"
+    attack = f'echo "$PWD ${{GH_TOKEN-none}}" >> {ran}'
+    for script in ("available", "conflicts"):
+        code = f"import os\n\nos.system({attack!r})\n"
+        (template / "template/updates" / f"{script}.py").write_text(code, "utf-8")
+    # A folder called .git cannot be committed, but rendered, and Copier's own git runs its hooks.
+    hooks = template / "template/{{ '.git' }}/hooks"
+    hooks.mkdir(parents=True)
+    for hook in ("pre-commit", "commit-msg", "pre-push", "post-checkout"):
+        (hooks / hook).write_text(f"#!/bin/sh\n{attack}\n", "utf-8")
+        (hooks / hook).chmod(0o755)
+    release_twice(template)
+    origin = tmp_path / "origin.git"
+    git(tmp_path, "clone", "--quiet", "--bare", str(made.path), str(origin))
+    checks_out_and_updates(made, origin, tmp_path / "runner")
+    assert branches(origin) == {"main", "template-v10001.0.0"}
+    assert (tmp_path / "runner/update/.git/hooks/pre-push").exists()
+    lines = ran.read_text("utf-8").splitlines()
+    assert all(line.endswith(" none") for line in lines)
+    assert not [line for line in lines if str(tmp_path / "runner/publish") in line]
 
 
 def branches(origin: Path) -> set[str]:
     return set(git(origin, "branch", "--format=%(refname:short)").split())
 
 
-def checks_out_and_updates(made: Project, origin: Path, folder: Path) -> dict[str, str]:
-    """Do in a folder what a runner does; return the variables that the steps set."""
+def checks_out_and_updates(made: Project, origin: Path, folder: Path) -> list[str]:
+    """Do in a folder what GitHub does; return the calls of its command line."""
     folder.mkdir()
-    checkout = folder / "checkout"
-    git(folder, "clone", "--quiet", "--depth", "1", f"file://{origin}", str(checkout))
-    workflow = yaml.safe_load((checkout / ".github/workflows/template.yml").read_text("utf-8"))
-    [job] = workflow["jobs"].values()
-    variables = folder / "variables"
-    variables.touch()
-    scripts = [step["run"] for step in job["steps"] if "run" in step]
-    assert [script for script in scripts if "gh pr create" in script] == scripts[2:]
+    text = git(origin, "show", "main:.github/workflows/template.yml")
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {}
+    assert workflow["jobs"]["update"]["permissions"] == {"contents": "read"}
+    assert "env" not in workflow
+    assert [name for name, job in workflow["jobs"].items() if "secrets." in str(job)] == ["publish"]
+    calls = folder / "calls"
+    calls.touch()
     github = folder / "gh"
-    github.write_text(
-        f"#!/bin/sh\n(printf '%s|' \"$@\"; echo) >> '{folder}/calls'\necho '[]'\n", "utf-8"
-    )
+    github.write_text(f"#!/bin/sh\n(printf '%s|' \"$@\"; echo) >> '{calls}'\necho '[]'\n", "utf-8")
     github.chmod(0o755)
-    told: dict[str, str] = {}
-    for script in scripts:
-        if script != scripts[2] or "BRANCH" in told:
+    if run_job(workflow["jobs"]["update"], origin, folder / "update") == "found=true\n":
+        run_job(workflow["jobs"]["publish"], origin, folder / "publish")
+    return calls.read_text("utf-8").splitlines()
+
+
+def run_job(job: dict[str, Any], origin: Path, checkout: Path) -> str:
+    """Run the commands of a job in a new checkout; return its outputs."""
+    folder = checkout.parent
+    git(folder, "clone", "--quiet", "--depth", "1", f"file://{origin}", str(checkout))
+    outputs = folder / f"outputs-{checkout.name}"
+    outputs.touch()
+    for step in job["steps"]:
+        # The others are actions, which copy the repository and the folder between the jobs.
+        if "run" in step:
             run(
-                ["bash", "-e", "-c", script],
+                ["bash", "-e", "-c", step["run"]],
                 checkout,
                 status=0,
                 RUNNER_TEMP=str(folder),
-                GITHUB_ENV=str(variables),
+                GITHUB_OUTPUT=str(outputs),
                 PATH=f"{folder}{os.pathsep}{os.environ['PATH']}",
                 PYTHONWARNINGS="ignore",
-                **told,
+                **step.get("env", {}),
             )
-        told = dict(line.split("=", 1) for line in variables.read_text("utf-8").splitlines())
-    return told
+    return outputs.read_text("utf-8")

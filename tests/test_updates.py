@@ -188,7 +188,9 @@ def test_another_database_is_refused(
     git(project, "init", "--quiet")
     commit(project)
     for again in (copier.run_update, copier.run_recopy):
-        with pytest.raises(ValueError, match=f"revisions are written for {one}, and {other} canno"):
+        with pytest.raises(
+            ValueError, match=f"Keep {one}: .* revisions are written for {one}, and {other} canno"
+        ):
             again(project, data={"database": other}, defaults=True, overwrite=True, quiet=True)
     assert status(project) == set()
 
@@ -198,7 +200,7 @@ def test_a_module_that_takes_the_name_of_a_shared_table_is_refused(
 ) -> None:
     """Copier would forget the pattern, which is invalid then, without a word."""
     made = committed(shared_tables=["auth_*"])
-    with pytest.raises(ValueError, match="'auth_token' gives the table name auth_token, which is"):
+    with pytest.raises(ValueError, match="'auth_token': its table auth_token matches 'auth_\\*'"):
         update(made.path, modules=["item", "auth_token"])
     assert status(made.path) == set()
     update(made.path, modules=["item", "auth_token"], shared_tables=["auth_u*"])
@@ -227,7 +229,7 @@ def test_what_was_accepted_once_stays_when_the_rules_become_stricter(
     assert answers["project_name"] == "Old 😀 Name"
     assert answers["description"] == "old"
     commit(made.path)
-    with pytest.raises(ValueError, match="class name Item, which another module has"):
+    with pytest.raises(ValueError, match="Rename 'item': another module has the class Item"):
         update(made.path, modules=["item", "item"])
 
 
@@ -238,6 +240,67 @@ def newer_template(repository: Path, folder: Path, made: Project) -> Path:
     substitute(made.path, ANSWERS, str(repository), str(moved))
     commit(made.path)
     return moved
+
+
+@pytest.mark.parametrize("version", ["0.2.0", WORKING_TREE])
+def test_a_module_is_added_without_an_update(
+    committed: Callable[..., Project], repository: Path, tmp_path: Path, version: str
+) -> None:
+    """The template has moved on, and the project stays at its version."""
+    made = committed(version)
+    newer = newer_template(repository, tmp_path, made)
+    append(newer, "template/.dockerignore", "!more\n")
+    substitute(newer, "template/app/core/health.py", '"""', '"""Theirs. ')
+    commit(newer, "v10000.0.0")
+    data = ("--data", "modules=[item, price]")
+    copier_run(made, "update", "--defaults", "--vcs-ref=:current:", *data)
+    # Up to 0.2.0 the README lists the modules.
+    assert status(made.path) == ADDED | ({"M README.md"} if version == "0.2.0" else set())
+    assert yaml.safe_load((made.path / ANSWERS).read_text())["_commit"] == f"v{version}"
+
+
+def copier_run(made: Project, *arguments: str, status: int = 0) -> str:
+    """Return what Copier prints in a project."""
+    return run([*COPIER, *arguments], made.path, status=status, PYTHONWARNINGS="ignore").stdout
+
+
+def test_a_project_of_a_commit_between_releases_follows_head_until_the_next_release(
+    committed: Callable[..., Project], repository: Path, tmp_path: Path
+) -> None:
+    """As of `copier copy --vcs-ref HEAD`, which the message and the documentation explain."""
+    made = committed()
+    template = newer_template(repository, tmp_path, made)
+    append(template, "template/.dockerignore", "!first\n")
+    commit(template)
+    hint = "uvx copier update --defaults --vcs-ref HEAD"
+    assert hint in copier_run(made, *hint.split()[2:])
+    assert status(made.path) == {"M .copier-answers.yml", "M .dockerignore"}
+    commit(made.path)
+
+    printed = copier_run(made, "update", "--defaults", status=1)
+    assert "You are downgrading from 9999.0.0.post1.dev0" in printed
+    printed = made.run("nox", "-s", "template").stdout
+    assert re.search(
+        r"follows 9999\.0\.0\.post1\S+, a commit after .* release 9999\.0\.0\.", printed
+    )
+    assert hint in printed
+
+    append(template, "template/.dockerignore", "!second\n")
+    commit(template, "v10000.0.0")
+    assert hint not in copier_run(made, "update", "--defaults")
+    assert (made.path / ".dockerignore").read_text("utf-8").endswith("!first\n!second\n")
+
+
+def test_a_link_in_place_of_a_rendered_folder_is_refused_and_nothing_is_written(
+    committed: Callable[..., Project],
+) -> None:
+    made = committed()
+    (made.path / "app").rename(made.path / "code")
+    (made.path / "app").symlink_to("code")
+    commit(made.path)
+    with pytest.raises(ValueError, match="Replace the link 'app' by a folder"):
+        update(made.path, modules=["item", "price"])
+    assert status(made.path) == set()
 
 
 def test_the_template_moves_to_another_address(

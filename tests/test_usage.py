@@ -51,13 +51,31 @@ def test_the_message_after_a_copy_can_be_pasted(
         GIT_CONFIG_SYSTEM=os.devnull,
     ).stdout
     lines = re.findall(r"^ {4}(\S.*)$", printed, re.MULTILINE)
-    assert lines == ['cd "new projects/café"', "uv sync", "uv run pytest", "uv run nox -s dev"]
+    assert lines == ["cd 'new projects/café'", "uv sync", "uv run pytest", "uv run nox -s dev"]
     folder = tmp_path / "new projects" / "café"
     for line in lines[1:3]:
         run(line.split(), folder)
     with interrupted([*lines[3].split(), "--", "--port", "0"], folder, short_folder) as output:
         output.wait_for("Uvicorn running on http")
     run(["uv", "run", "nox"], folder)
+
+
+def test_the_message_after_a_copy_lists_the_answers_and_quotes_the_path(
+    released: Path, tmp_path: Path
+) -> None:
+    """The template's newest commit has no tag."""
+    (released / "more").touch()
+    commit(released)
+    folder = tmp_path / 'it\'s a "new" $(touch executed) `touch executed`'
+    data = ("--data", "modules=[order, box]", "--data", "database=sqlite")
+    copy = ("copy", "--defaults", "--vcs-ref", "HEAD", *data, str(released))
+    printed = copier(*copy, str(folder), folder=tmp_path)
+    assert '\n  database: "sqlite"\n  modules: ["order", "box"]\n  model_discovery: ' in printed
+    [cd] = re.findall(r"^ {4}(cd .*)$", printed, re.MULTILINE)
+    assert run(["sh", "-c", f"{cd} && pwd"], tmp_path).stdout.strip() == str(folder)
+    assert not list(tmp_path.rglob("executed"))
+    assert "a commit after the template's latest release" in printed
+    assert "    uvx copier update --defaults --vcs-ref HEAD\n" in printed
 
 
 def test_a_project_of_each_database_is_served_twice(
@@ -186,8 +204,9 @@ def test_the_demo_shows_every_step_and_works_twice(short_folder: Path) -> None:
     nox = [sys.executable, "-m", "nox", "--envdir", str(short_folder / "nox"), "--session", "demo"]
     temporary = short_folder / "temporary"
     temporary.mkdir()
+    folder = short_folder / "my shop"
     for again in (False, True):
-        printed = run([*nox, "--", str(short_folder / "shop")], ROOT, TMPDIR=str(temporary)).stdout
+        printed = run([*nox, "--", str(folder)], ROOT, TMPDIR=str(temporary)).stdout
         assert ("is a project already" in printed) is again
         for step in (
             "Running upgrade  -> 0001, initial",
@@ -198,10 +217,13 @@ def test_the_demo_shows_every_step_and_works_twice(short_folder: Path) -> None:
             "204 No Content",
             "404 Not Found",
             "No new upgrade operations detected.",
-            f"The project lies in {short_folder / 'shop'}",
+            "    uv run nox -s dev ",
+            "    uv run pytest ",
         ):
             assert step in printed
-        assert (short_folder / "shop" / ".venv").exists()
+        [cd] = re.findall(r"^ {4}(cd .*)$", printed, re.MULTILINE)
+        assert run(["sh", "-c", f"{cd} && pwd"], short_folder).stdout.strip() == str(folder)
+        assert (folder / ".venv").exists()
         assert not outliving(temporary)
         assert not left_in(temporary)
 

@@ -1,6 +1,7 @@
 """Fails on what an update could not merge: conflict markers, and the .rej files of --conflict rej.
 
-It needs nothing but Python, because pyproject.toml may hold a conflict as well.
+It needs nothing but Python, because pyproject.toml may hold a conflict as well. An argument names
+another project's folder.
 """
 
 import os
@@ -47,7 +48,7 @@ def find_conflicts(folder: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    conflicts = list(find_conflicts(PROJECT_ROOT))
+    conflicts = list(find_conflicts(Path(sys.argv[1]) if sys.argv[1:] else PROJECT_ROOT))
     for conflict in conflicts:
         print(conflict)
     if conflicts:

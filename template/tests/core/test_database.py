@@ -24,8 +24,8 @@ from app.core.database import (
 )
 from app.core.settings import Settings
 
-INSERT = text("INSERT INTO kept (id) VALUES (1)")
-COUNT = select(func.count()).select_from(text("kept"))
+INSERT = text("INSERT INTO test__kept (id) VALUES (1)")
+COUNT = select(func.count()).select_from(text("test__kept"))
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def session_factory(engine: AsyncEngine) -> SessionFactory:
 async def committing(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[FastAPI]:
     """The application, and a table to keep something in."""
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE kept (id INTEGER PRIMARY KEY)"))
+        await connection.execute(text("CREATE TABLE test__kept (id INTEGER PRIMARY KEY)"))
     yield app
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE kept"))
+        await connection.execute(text("DROP TABLE test__kept"))
 
 
 async def count(engine: AsyncEngine) -> int | None:
@@ -80,14 +80,14 @@ async def test_a_nested_part_that_fails_leaves_the_rest(
         await session.execute(INSERT)
         with suppress(IntegrityError):
             async with session.begin_nested():
-                await session.execute(text("INSERT INTO kept (id) VALUES (2)"))
+                await session.execute(text("INSERT INTO test__kept (id) VALUES (2)"))
                 await session.execute(INSERT)
         async with session.begin_nested():
-            await session.execute(text("INSERT INTO kept (id) VALUES (3)"))
+            await session.execute(text("INSERT INTO test__kept (id) VALUES (3)"))
 
     assert (await client.post("/nest")).status_code == 200
     async with engine.connect() as connection:
-        kept = await connection.scalars(text("SELECT id FROM kept ORDER BY id"))
+        kept = await connection.scalars(text("SELECT id FROM test__kept ORDER BY id"))
     assert kept.all() == [1, 3]
 
 
@@ -191,13 +191,13 @@ def test_a_synchronous_job_is_a_transaction(settings: Settings) -> None:
     engine = create_sync_engine(settings.database)
     factory = create_sync_session_factory(engine)
     with factory.begin() as session:
-        session.execute(text("CREATE TABLE job (id INTEGER PRIMARY KEY)"))
+        session.execute(text("CREATE TABLE test__job (id INTEGER PRIMARY KEY)"))
     with suppress(ZeroDivisionError), factory.begin() as session:
-        session.execute(text("INSERT INTO job VALUES (1)"))
+        session.execute(text("INSERT INTO test__job VALUES (1)"))
         raise ZeroDivisionError
     with factory.begin() as session:
-        session.execute(text("INSERT INTO job VALUES (2)"))
+        session.execute(text("INSERT INTO test__job VALUES (2)"))
     with factory.begin() as session:
-        assert session.scalars(text("SELECT id FROM job")).all() == [2]
-        session.execute(text("DROP TABLE job"))
+        assert session.scalars(text("SELECT id FROM test__job")).all() == [2]
+        session.execute(text("DROP TABLE test__job"))
     engine.dispose()

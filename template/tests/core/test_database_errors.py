@@ -22,9 +22,9 @@ from app.core.models import Base
 from app.core.settings import DatabaseSettings, Settings
 
 metadata = MetaData(naming_convention=Base.metadata.naming_convention)
-kind = Table("kind", metadata, Column("id", Integer, primary_key=True))
+kind = Table("test__kind", metadata, Column("id", Integer, primary_key=True))
 thing = Table(
-    "thing",
+    "test__thing",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String(10), nullable=False),
@@ -41,7 +41,7 @@ GIVEN = {"id": 1, "name": "lamp", "place": "here", "size": 1, "kind_id": 1}
     ("change", "reasons"),
     [
         ({}, {"name": "is taken already", "place": "is taken already"}),
-        ({"place": "there", "size": 0}, {"ck_thing_positive": "does not hold"}),
+        ({"place": "there", "size": 0}, {"ck_test__thing_positive": "does not hold"}),
     ],
 )
 async def test_a_clash_is_named(

@@ -28,7 +28,7 @@ class Portable(Entity):
 
 
 class Sample(Portable):
-    __tablename__ = "sample_of_types"
+    __tablename__ = "test__sample"
 
     colour: Mapped[Colour]
     moment: Mapped[datetime]

@@ -16,8 +16,8 @@ from app.core.settings import SettingsError
 
 # It has no deadlocks, but who reads, and then writes what another one changed, has to begin anew.
 SQLITE = bool(dialect.READING)
-CHANGE = text("UPDATE pair SET n = n + 1 WHERE id = :id")
-LOOK = text("SELECT n FROM pair WHERE id = :id")
+CHANGE = text("UPDATE test__pair SET n = n + 1 WHERE id = :id")
+LOOK = text("SELECT n FROM test__pair WHERE id = :id")
 
 
 SECONDS_BETWEEN = 0.2
@@ -47,8 +47,8 @@ def session_factory(engine: AsyncEngine) -> SessionFactory:
 async def tries(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[list[Try]]:
     """Every run of each half of a deadlock."""
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE pair (id INTEGER PRIMARY KEY, n INTEGER)"))
-        await connection.execute(text("INSERT INTO pair VALUES (1, 0), (2, 0)"))
+        await connection.execute(text("CREATE TABLE test__pair (id INTEGER PRIMARY KEY, n INT)"))
+        await connection.execute(text("INSERT INTO test__pair VALUES (1, 0), (2, 0)"))
     made: list[Try] = []
     meeting = asyncio.Barrier(2)
 
@@ -70,7 +70,7 @@ async def tries(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[list[Try]]:
 
     yield made
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE pair"))
+        await connection.execute(text("DROP TABLE test__pair"))
 
 
 async def change(client: httpx2.AsyncClient) -> list[int]:
@@ -90,7 +90,7 @@ async def test_the_loser_of_a_deadlock_is_run_again(
     # Who begins anew at once may take the rows before the one who waits for them.
     assert second.began - first.ended >= SECONDS_BETWEEN
     async with engine.connect() as connection:
-        total = await connection.scalar(text("SELECT sum(n) FROM pair"))
+        total = await connection.scalar(text("SELECT sum(n) FROM test__pair"))
     assert total == (2 if SQLITE else 4)
 
 

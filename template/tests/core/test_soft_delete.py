@@ -48,7 +48,7 @@ METADATA = MetaData(naming_convention=Entity.metadata.naming_convention)
 
 
 class Shelf(Entity):
-    __tablename__ = "shelf_of_books"
+    __tablename__ = "test__shelf"
     metadata = METADATA
 
     books: Mapped[list["Book"]] = relationship(lazy="raise", order_by="Book.id", viewonly=True)
@@ -57,18 +57,18 @@ class Shelf(Entity):
 
 
 class Book(SoftDelete):
-    __tablename__ = "book_on_shelf"
+    __tablename__ = "test__book"
     metadata = METADATA
     __table_args__ = (unique_among_living("name", "shelf_id"),)
 
     name: Mapped[str]
     shelf_id: Mapped[UUID] = mapped_column(ForeignKey(Shelf.id))
-    next_id: Mapped[UUID | None] = mapped_column(ForeignKey("book_on_shelf.id"))
+    next_id: Mapped[UUID | None] = mapped_column(ForeignKey("test__book.id"))
     next: Mapped["Book | None"] = relationship(lazy="raise", remote_side="Book.id")
 
 
 class Leaflet(Versioned, SoftDelete):
-    __tablename__ = "leaflet"
+    __tablename__ = "test__leaflet"
     metadata = METADATA
 
     name: Mapped[str]
@@ -241,7 +241,7 @@ async def test_a_page_is_full_without_what_is_deleted(session: Session) -> None:
 
 async def test_a_refresh_tells_that_another_session_deleted(session: Session, shelf: Shelf) -> None:
     book = await Books(session).add(Book(name="new", shelf_id=shelf.id))
-    await session.execute(text("UPDATE book_on_shelf SET deleted_at = created_at"))
+    await session.execute(text("UPDATE test__book SET deleted_at = created_at"))
     await session.refresh(book)
     assert book.deleted_at == book.created_at
 
@@ -300,7 +300,7 @@ async def test_deleting_and_restoring_raise_the_version(session: Session) -> Non
 
 async def test_a_deletion_of_what_changed_meanwhile_is_refused(session: Session) -> None:
     leaflet = await Leaflets(session).add(Leaflet(name="new"))
-    await session.execute(text("UPDATE leaflet SET version = version + 1"))
+    await session.execute(text("UPDATE test__leaflet SET version = version + 1"))
     with pytest.raises(StaleDataError):
         await Leaflets(session).delete(leaflet)
 
@@ -325,9 +325,9 @@ async def test_a_name_is_unique_among_the_living(session: Session, shelf: Shelf)
 async def test_an_entity_without_it_loses_its_row(session: Session) -> None:
     shelf = await Shelves(session).add(Shelf())
     await Shelves(session).delete(shelf)
-    assert await session.scalar(text("SELECT count(*) FROM shelf_of_books")) == 0
+    assert await session.scalar(text("SELECT count(*) FROM test__shelf")) == 0
 
 
 def test_the_index_has_the_name_of_the_convention() -> None:
     [index] = METADATA.tables[Book.__tablename__].indexes
-    assert str(index.name).startswith("ix_book_on_shelf_name_shelf_id")
+    assert str(index.name).startswith("ix_test__book_name_shelf_id")

@@ -39,7 +39,7 @@ async def read(session: SessionDep, key: str):
 
 @app.get("/fail")
 async def fail(session: SessionDep):
-    await session.execute(text("SELECT :secret FROM missing"), {"secret": "hush"})
+    await session.execute(text("SELECT :secret FROM test__missing"), {"secret": "hush"})
 
 headers = {"traceparent": sys.argv[1]}
 with TestClient(app, raise_server_exceptions=False) as client:

@@ -1,0 +1,25 @@
+"""What docs/child_tables.md shows works as it stands there."""
+
+from collections.abc import Callable
+
+from tests.projects import Project, run
+from tests.test_relationships import apply_blocks
+from tests.test_rendered_code import ALEMBIC
+
+TESTS = ("tests/modules", "tests/test_migrations.py", "tests/test_openapi.py")
+
+
+def test_a_child_table_is_part_of_a_module(project: Callable[..., Project], database: str) -> None:
+    made = project(database, modules=["order"])
+    run(["git", "init", "--quiet"], made.path)
+    page = (made.path / "docs/child_tables.md").read_text("utf-8")
+    assert apply_blocks(made, page) == ["diff"] * 5 + ["python"]
+    made.with_server(
+        ["python", "-c", ALEMBIC, "upgrade head", "revision --autogenerate -m order_line"],
+        ["python", "-c", ALEMBIC, "upgrade head", "check"],
+    )
+    made.python("-m", "pytest", "-q", *TESTS)
+    if database == "sqlite":
+        # The code is the same on each.
+        run(["git", "add", "--all"], made.path)
+        made.run("nox", "-s", "lint")

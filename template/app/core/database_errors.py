@@ -29,12 +29,15 @@ from app.core.models import Base
 
 
 class ChangedError(AppError):
-    """Somebody else changed or deleted in the meantime what this request was about to change."""
+    """The entity does not have the version that the request's `If-Match` requires."""
 
     status = HTTPStatus.PRECONDITION_FAILED
 
     def __init__(self) -> None:
-        super().__init__("It was changed or deleted meanwhile; read it again, and decide anew.")
+        super().__init__(
+            "It does not match If-Match: another request changed or deleted it;"
+            " read it again to get the current ETag."
+        )
 
 
 def explain(error: DBAPIError) -> AppError | None:
@@ -91,8 +94,19 @@ async def handle_database_error(request: Request, error: DBAPIError) -> Response
     return await handle_app_error(request, told)
 
 
-async def handle_stale_data(request: Request, _error: StaleDataError) -> Response:
-    return await handle_app_error(request, ChangedError())
+async def handle_stale_data(request: Request, error: StaleDataError) -> Response:
+    if requires_version(request):
+        return await handle_app_error(request, ChangedError())
+    # Without a condition the client may overwrite any version: app.core.retries runs it again.
+    if request.scope.get("retries"):
+        raise error
+    told = ConflictError("Another request changed or deleted it at the same time; try again.")
+    return await handle_app_error(request, told)
+
+
+def requires_version(request: Request) -> bool:
+    """Return whether a request may change only the versions that its `If-Match` lists."""
+    return request.headers.get("If-Match", "*") != "*"
 
 
 async def handle_exhausted_pool(request: Request, _error: PoolTimeoutError) -> Response:

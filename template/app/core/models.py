@@ -93,7 +93,7 @@ class Versioned:
     """A model whose `version` grows with each change.
 
     A change or deletion of a row that another transaction changed since it was read raises
-    StaleDataError, which clients get as a 412:
+    StaleDataError: clients that sent `If-Match` get a 412, requests of others run again.
     https://docs.sqlalchemy.org/en/21/orm/versioning.html
     """
 

@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import Select, bindparam, func, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.selectable import ForUpdateParameter
 
-from app.core.database import StoredRow, read_rows
+from app.core.database import LOCKS_ROWS, StoredRow, read_rows
 from app.core.database_errors import explain
 from app.core.errors import ConflictError, InvalidError, Reason
 from app.core.models import Entity
@@ -31,7 +32,12 @@ class Repository(Generic[EntityT]):
         self.session = session
 
     async def get(self, key: UUID) -> EntityT | None:
-        return await self.session.get(self.model, key)
+        """Return an entity, locked if the request runs again because it lost a race for rows."""
+        lock: ForUpdateParameter = None
+        if self.session.info.get(LOCKS_ROWS):
+            # As an UPDATE does: rows that refer to it can be inserted, and joined ones stay free.
+            lock = {"key_share": True, "of": self.model}
+        return await self.session.get(self.model, key, with_for_update=lock)
 
     async def page(self, query: PageQuery) -> Slice[EntityT]:
         """Return entities as the query sorts and filters them, those after the cursor.

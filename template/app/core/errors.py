@@ -21,7 +21,7 @@ class Reason(BaseModel):
     """What is wrong with one part of a request."""
 
     location: list[str | int] = Field(
-        description="Where it is, or [] if the request has no such part; rows of a list are numbered from 0",
+        description="Where it is; [] is nowhere in the request; rows of a list are numbered from 0",
         examples=[["body", "name"]],
     )
     reason: str

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -252,3 +253,10 @@ def test_the_demo_refuses_what_it_cannot_do(
 ) -> None:
     nox = [sys.executable, "-m", "nox", "--envdir", str(short_folder / "nox"), "--session", "demo"]
     assert reason in run([*nox, "--", *arguments], ROOT, status=1).stdout
+
+
+def test_the_import_that_the_readme_shows_is_tested() -> None:
+    readme = (ROOT / "template/README.md.jinja").read_text("utf-8")
+    [code] = re.findall(r"```python\n(async def import_all.*?)```", readme, re.DOTALL)
+    tests = (ROOT / "template/tests/core/test_repository.py").read_text("utf-8")
+    assert textwrap.indent(code, "    ") in tests

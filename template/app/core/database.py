@@ -27,6 +27,8 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SECONDS_ALIVE = 1.0
 # Under which a session's `info` has the engine of `read_rows`.
 READER = "reader"
+# Under which it has whether repositories lock the rows that they get.
+LOCKS_ROWS = "locks_rows"
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -112,6 +114,8 @@ async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
     """Yield the session of a request; commit if the handler returns, roll back if it raises."""
     factory: SessionFactory = request.app.state.session_factory
     session = factory()
+    # app.core.retries asks for it.
+    session.info[LOCKS_ROWS] = request.scope.get("locks_rows", False)
     try:
         if dialect.READING and request.method in SAFE_METHODS:
             await session.connection(execution_options=dialect.READING)

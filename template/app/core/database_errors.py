@@ -1,5 +1,6 @@
 """What clients get when the database refuses, or is not there."""
 
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -27,23 +28,34 @@ from app.core.errors import (
     handle_app_error,
 )
 from app.core.models import Base
+from app.core.request_fields import Location, request_fields
 
 
 class ChangedError(AppError):
-    """Somebody else changed or deleted in the meantime what this request was about to change."""
+    """The entity does not have the version that the request's `If-Match` requires."""
 
     status = HTTPStatus.PRECONDITION_FAILED
 
     def __init__(self) -> None:
-        super().__init__("It was changed or deleted meanwhile; read it again, and decide anew.")
+        super().__init__(
+            "It does not match If-Match: another request changed or deleted it;"
+            " read it again to get the current ETag."
+        )
 
 
-def explain(error: DBAPIError) -> AppError | None:
-    """Return what a client is told of an error of the database; None if it is the server's own."""
+def explain(
+    error: DBAPIError, fields: Mapping[str, Location] | None = None, whole: Location | None = None
+) -> AppError | None:
+    """Return what a client is told of an error of the database; None if it is the server's own.
+
+    `fields` has the locations of what the client sent, by name. A reason that concerns none of them
+    has the location `whole`, by default [], and names its subject.
+    """
     match meaning(error):
         case Meaning.CLASH:
-            reasons = clashes(error)
-            told = "; ".join(f"{reason.location[-1]} {reason.reason}" for reason in reasons)
+            names, reason = clash(error)
+            told = "; ".join(f"{name} {reason}" for name in names)
+            reasons = _located(names, reason, fields or {}, whole or [])
             return ConflictError(f"The change clashes with what is stored: {told}.", reasons)
         case Meaning.VALUE:
             return InvalidError("The database cannot store or compare one of the values.")
@@ -54,20 +66,33 @@ def explain(error: DBAPIError) -> AppError | None:
     return None
 
 
-def clashes(error: DBAPIError) -> list[Reason]:
-    """Return which columns clash, and how; never what is stored."""
+def _located(
+    names: Sequence[str], reason: str, fields: Mapping[str, Location], whole: Location
+) -> list[Reason]:
+    sent = [Reason(location=fields[name], reason=reason) for name in names if name in fields]
+    return sent or [Reason(location=whole, reason=f"{name} {reason}") for name in names]
+
+
+def clash(error: DBAPIError) -> tuple[list[str], str]:
+    """Return the names of what clashes, columns if possible, and how; never what is stored."""
     name = violated(error)
     found = constraint(name)
+    deletes = (error.statement or "").startswith("DELETE")
     match found:
         case UniqueConstraint() | Index():
             reason = "is taken already"
+        case ForeignKeyConstraint() if deletes:
+            return ["it"], f"is still referred to by {found.table.name}"
         case ForeignKeyConstraint():
             reason = "refers to what is not there, or is still referred to"
         case CheckConstraint():
-            return [Reason(location=[str(found.name)], reason="does not hold")]
+            return [str(found.name)], "does not hold"
+        # SQLite names no reference.
+        case None if name is None and deletes:
+            return ["it"], "is still referred to"
         case _:
-            return [Reason(location=[name or "a reference"], reason="does not hold")]
-    return [Reason(location=[column.name], reason=reason) for column in found.columns]
+            return [name or "a reference"], "does not hold"
+    return [column.name for column in found.columns], reason
 
 
 def constraint(name: str | None) -> Any:
@@ -85,17 +110,30 @@ def constraint(name: str | None) -> Any:
 
 
 async def handle_database_error(request: Request, error: DBAPIError) -> Response:
-    told = explain(error)
     # app.core.retries runs the request again as long as it is worth it.
-    if told is None or (request.scope.get("retries") and meaning(error) is Meaning.AGAIN):
+    if request.scope.get("retries") and meaning(error) is Meaning.AGAIN:
+        raise error
+    told = explain(error, await request_fields(request))
+    if told is None:
         raise error
     if isinstance(told, UnavailableError):
         log_unavailable(error)
     return await handle_app_error(request, told)
 
 
-async def handle_stale_data(request: Request, _error: StaleDataError) -> Response:
-    return await handle_app_error(request, ChangedError())
+async def handle_stale_data(request: Request, error: StaleDataError) -> Response:
+    if requires_version(request):
+        return await handle_app_error(request, ChangedError())
+    # Without a condition the client may overwrite any version: app.core.retries runs it again.
+    if request.scope.get("retries"):
+        raise error
+    told = ConflictError("Another request changed or deleted it at the same time; try again.")
+    return await handle_app_error(request, told)
+
+
+def requires_version(request: Request) -> bool:
+    """Return whether a request may change only the versions that its `If-Match` lists."""
+    return request.headers.get("If-Match", "*") != "*"
 
 
 async def handle_exhausted_pool(request: Request, error: PoolTimeoutError) -> Response:

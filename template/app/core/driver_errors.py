@@ -1,10 +1,14 @@
 """What drivers raise besides their own errors, turned into errors that SQLAlchemy knows."""
 
+import re
 from typing import Any
 
 from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, OperationalError
+
+# After an error for which MySQL or SQLite rolled back the whole transaction.
+LOST_SAVEPOINT = re.compile(r"SAVEPOINT \S+ does not exist|no such savepoint")
 
 
 def translate_driver_errors(engine: Engine) -> None:
@@ -37,6 +41,11 @@ def _translate(context: ExceptionContext) -> Exception | None:
     if is_lost(error):
         context.is_disconnect = True
         return _lost(context.statement, error)
+    if LOST_SAVEPOINT.search(str(error)):
+        # What the transaction wrote before the savepoint is lost, so it must not go on.
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
+        return None
     # A value that does not fit into the type of its column, before the database sees it.
     if context.statement is not None and isinstance(error, ValueError | OverflowError):
         return DataError(context.statement, None, error, hide_parameters=True)

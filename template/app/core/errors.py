@@ -23,7 +23,7 @@ class Reason(BaseModel):
     """What is wrong with one part of a request."""
 
     location: list[str | int] = Field(
-        description="Where it is; a row of a list has its number, from 0 on",
+        description="Where it is; [] is nowhere in the request; rows of a list are numbered from 0",
         examples=[["body", "name"]],
     )
     reason: str

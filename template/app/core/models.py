@@ -10,7 +10,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
-from app.core import dialect
+# Whoever writes models reads back what is stored.
+from app.core import dialect, stored_values  # noqa: F401
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -26,6 +27,10 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
         moment = value.astimezone(UTC)
         return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    def stores_unchanged(self, value: datetime) -> bool:
+        """Return whether a value comes back as it is; one of another time zone does not."""
+        return value.tzinfo is UTC or not value.utcoffset()
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         # asyncpg's moments are in UTC, and there are two in each row.
@@ -93,7 +98,7 @@ class Versioned:
     """A model whose `version` grows with each change.
 
     A change or deletion of a row that another transaction changed since it was read raises
-    StaleDataError, which clients get as a 412:
+    StaleDataError: clients that sent `If-Match` get a 412, requests of others run again.
     https://docs.sqlalchemy.org/en/21/orm/versioning.html
     """
 

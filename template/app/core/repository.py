@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import Select, bindparam, func, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.selectable import ForUpdateParameter
 
-from app.core.database import StoredRow, read_rows
+from app.core.database import LOCKS_ROWS, StoredRow, read_rows
 from app.core.database_errors import explain
 from app.core.errors import ConflictError, InvalidError, Reason
 from app.core.models import Entity
@@ -31,7 +32,12 @@ class Repository(Generic[EntityT]):
         self.session = session
 
     async def get(self, key: UUID) -> EntityT | None:
-        return await self.session.get(self.model, key)
+        """Return an entity, locked if the request runs again because it lost a race for rows."""
+        lock: ForUpdateParameter = None
+        if self.session.info.get(LOCKS_ROWS):
+            # As an UPDATE does: rows that refer to it can be inserted, and joined ones stay free.
+            lock = {"key_share": True, "of": self.model}
+        return await self.session.get(self.model, key, with_for_update=lock)
 
     async def page(self, query: PageQuery) -> Slice[EntityT]:
         """Return entities as the query sorts and filters them, those after the cursor.
@@ -70,15 +76,17 @@ class Repository(Generic[EntityT]):
         Raises ConflictError or InvalidError, which name each row that the database refuses; then
         none is there.
         """
+        # What the session has pending is none of these rows.
+        await self.session.flush()
         try:
             async with self.session.begin_nested():
                 return await self._insert(rows)
         except DBAPIError as error:
-            told = explain(error)
-            if not isinstance(told, ConflictError | InvalidError):
+            refusal = explain(error)
+            if not isinstance(refusal, ConflictError | InvalidError):
                 raise
-            reasons = await self._refused(rows)
-            raise type(told)("No row was added, because of those below.", reasons) from error
+            reasons = await self._refused(rows) or refusal.errors
+            raise type(refusal)("No row was added, because of those below.", reasons) from error
 
     async def _insert(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[EntityT]:
         if not self.session.get_bind().dialect.insert_executemany_returning:
@@ -91,17 +99,27 @@ class Repository(Generic[EntityT]):
         return (await self.session.scalars(statement, rows)).all()
 
     async def _refused(self, rows: Sequence[Mapping[str, Any]]) -> list[Reason]:
-        reasons: list[Reason] = []
-        for number, row in enumerate(rows):
-            try:
-                async with self.session.begin_nested():
-                    await self.session.execute(insert(self.model), [row])
-            except DBAPIError as error:
-                told = explain(error)
-                for reason in (told and told.errors) or [Reason(location=[], reason=str(told))]:
-                    location = ["body", number, *reason.location]
-                    reasons.append(Reason(location=location, reason=reason.reason))
+        """Return why the database refuses rows, each after those before it; add none of them."""
+        async with self.session.begin_nested() as search:
+            reasons = [
+                reason
+                for number, row in enumerate(rows)
+                for reason in await self._reasons(row, ["body", number])
+            ]
+            await search.rollback()
         return reasons
+
+    async def _reasons(self, row: Mapping[str, Any], location: list[str | int]) -> Sequence[Reason]:
+        try:
+            async with self.session.begin_nested():
+                await self.session.execute(insert(self.model), [row])
+        except DBAPIError as error:
+            refusal = explain(error, {name: [*location, name] for name in row}, location)
+            # Anything else, as a deadlock, is about no row.
+            if not isinstance(refusal, ConflictError | InvalidError):
+                raise
+            return refusal.errors or [Reason(location=location, reason=str(refusal))]
+        return []
 
     async def change(self, entity: EntityT, values: Mapping[str, Any]) -> EntityT:
         for name, value in values.items():

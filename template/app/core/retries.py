@@ -1,9 +1,10 @@
-"""Run a request again whose transaction the database rolled back for the sake of another one."""
+"""Retries of requests that lost a race for rows: a deadlock, or a row that changed meanwhile."""
 
 from fastapi import FastAPI
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm.exc import StaleDataError
 from stamina import retry_context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,7 +14,7 @@ from app.core.settings import FROM_ENVIRONMENT, Seconds, read_settings
 
 
 class RetrySettings(BaseSettings):
-    """How often a request whose transaction met a deadlock is tried."""
+    """How often a request is tried whose transaction lost to another one."""
 
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="RETRY_")
 
@@ -25,6 +26,8 @@ class RetrySettings(BaseSettings):
 
 def is_worth_it(error: Exception) -> bool:
     """Return whether the same transaction may succeed the next time."""
+    if isinstance(error, StaleDataError):
+        return True
     return isinstance(error, DBAPIError) and meaning(error) is Meaning.AGAIN
 
 
@@ -45,12 +48,12 @@ class RetryMiddleware:
         exchange = Exchange(receive, send)
         try:
             await self.app({**scope, "retries": True}, exchange.receive, exchange.send)
-        except DBAPIError as error:
+        except (DBAPIError, StaleDataError) as error:
             if exchange.started or not is_worth_it(error):
                 raise
             await self.try_again(scope, exchange, error)
 
-    async def try_again(self, scope: Scope, exchange: "Exchange", error: DBAPIError) -> None:
+    async def try_again(self, scope: Scope, exchange: "Exchange", error: Exception) -> None:
         attempts = self.settings.attempts
         async for attempt in retry_context(
             lambda error: is_worth_it(error) and not exchange.started,
@@ -63,8 +66,9 @@ class RetryMiddleware:
                     # Who tries again at once takes the rows before the one who waits for them.
                     raise error
                 exchange.rewind()
-                last = attempt.num == attempts
-                await self.app({**scope, "retries": not last}, exchange.receive, exchange.send)
+                # Its repositories lock what they get, so that it cannot lose the same race again.
+                again = {**scope, "retries": attempt.num < attempts, "locks_rows": True}
+                await self.app(again, exchange.receive, exchange.send)
 
 
 class Exchange:

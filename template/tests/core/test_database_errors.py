@@ -1,6 +1,10 @@
+from typing import Any
+
 import httpx2
 import pytest
 from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -13,9 +17,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, async_sessionmaker
 
-from app.core import database_errors
+from app.core import database_errors, dialect
 from app.core.database import SessionDep, create_engine, create_session_factory, read_rows
 from app.core.errors import ConflictError
 from app.core.models import Base
@@ -40,15 +44,16 @@ GIVEN = {"id": 1, "name": "lamp", "place": "here", "size": 1, "kind_id": 1}
 @pytest.mark.parametrize(
     ("change", "reasons"),
     [
-        ({}, {"name": "is taken already", "place": "is taken already"}),
-        ({"place": "there", "size": 0}, {"ck_test__thing_positive": "does not hold"}),
+        ({}, ["name is taken already", "place is taken already"]),
+        ({"place": "there", "size": 0}, ["ck_test__thing_positive does not hold"]),
+        ({"name": None}, ["name does not hold"]),
     ],
 )
 async def test_a_clash_is_named(
     connection: AsyncConnection,
     monkeypatch: pytest.MonkeyPatch,
     change: dict[str, object],
-    reasons: dict[str, str],
+    reasons: list[str],
 ) -> None:
     monkeypatch.setattr(Base, "metadata", metadata)
     await connection.run_sync(metadata.create_all)
@@ -58,7 +63,8 @@ async def test_a_clash_is_named(
         await connection.execute(thing.insert(), [GIVEN | {"id": 2} | change])
     told = database_errors.explain(caught.value)
     assert isinstance(told, ConflictError)
-    assert {reason.location[-1]: reason.reason for reason in told.errors} == reasons
+    assert [reason.reason for reason in told.errors] == reasons
+    assert all(reason.location == [] for reason in told.errors)
     assert "lamp" not in str(told)
 
 
@@ -99,3 +105,84 @@ async def test_without_a_database_the_answer_is_503(
         assert response.headers["Retry-After"] == "1"
         assert response.headers["content-type"] == "application/problem+json"
     await engine.dispose()
+
+
+class ThingData(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    id: int = 2
+    name: str = "lamp"
+    place: str = "there"
+    size: int | None = 1
+    kind_id: int | None = None
+
+
+@pytest.fixture
+async def things(
+    connection: AsyncConnection, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One kind and one thing of it, and routes that write others."""
+    monkeypatch.setattr(Base, "metadata", metadata)
+    await connection.run_sync(metadata.create_all)
+    await connection.execute(kind.insert(), [{"id": 1}])
+    await connection.execute(thing.insert(), [GIVEN])
+    await connection.commit()
+    app.state.session_factory = async_sessionmaker(connection)
+
+    @app.post("/things")
+    async def create(session: SessionDep, data: ThingData) -> None:
+        await session.execute(thing.insert(), data.model_dump())
+
+    @app.post("/places/{place}/things")
+    async def create_there(session: SessionDep, place: str, data: ThingData) -> None:
+        await session.execute(thing.insert(), data.model_dump() | {"place": place})
+
+    @app.delete("/kinds/{key}")
+    async def delete(session: SessionDep, key: int) -> None:
+        await session.execute(kind.delete().where(kind.c.id == key))
+
+
+SQLITE = bool(dialect.READING)
+TAKEN = "is taken already"
+NO_REFERENCE = "refers to what is not there, or is still referred to"
+
+
+@pytest.mark.usefixtures("things")
+@pytest.mark.parametrize(
+    ("method", "path", "body", "errors"),
+    [
+        (
+            "POST",
+            "/things",
+            {"name": "lamp", "place": "here"},
+            [(["body", "name"], TAKEN), (["body", "place"], TAKEN)],
+        ),
+        # What the service adds is nowhere in the request.
+        ("POST", "/places/here/things", {"size": 1}, [(["path", "place"], TAKEN)]),
+        ("POST", "/things", {"size": 0}, [([], "ck_thing_positive does not hold")]),
+        # SQLite names no reference.
+        (
+            "POST",
+            "/things",
+            {"kindId": 7},
+            [([], "a reference does not hold") if SQLITE else (["body", "kindId"], NO_REFERENCE)],
+        ),
+        (
+            "DELETE",
+            "/kinds/1",
+            None,
+            [([], "it is still referred to" + ("" if SQLITE else " by thing"))],
+        ),
+    ],
+)
+async def test_a_clash_is_located_in_the_request(
+    client: httpx2.AsyncClient,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    errors: list[tuple[list[str], str]],
+) -> None:
+    response = await client.request(method, path, json=body)
+    assert response.status_code == 409
+    found = [(error["location"], error["reason"]) for error in response.json()["errors"]]
+    assert found == errors

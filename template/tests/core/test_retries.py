@@ -3,15 +3,20 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
+from uuid import UUID
 
 import httpx2
 import pytest
 from fastapi import Body, FastAPI
-from sqlalchemy import text
+from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Mapped
 
 from app.core import dialect
 from app.core.database import SessionDep, SessionFactory, create_session_factory
+from app.core.errors import NotFoundError
+from app.core.models import Entity, Versioned
+from app.core.repository import Repository
 from app.core.settings import SettingsError
 
 # It has no deadlocks, but who reads, and then writes what another one changed, has to begin anew.
@@ -21,6 +26,24 @@ LOOK = text("SELECT n FROM test__pair WHERE id = :id")
 
 
 SECONDS_BETWEEN = 0.2
+
+
+class Ticket(Versioned, Entity):
+    __tablename__ = "test__ticket"
+    # Apart from the application's models, which the migrations are compared with.
+    metadata = MetaData(naming_convention=Entity.metadata.naming_convention)
+
+    name: Mapped[str]
+
+
+class Tickets(Repository[Ticket]):
+    model = Ticket
+
+    async def get_one(self, key: UUID) -> Ticket:
+        ticket = await self.get(key)
+        if ticket is None:
+            raise NotFoundError("ticket", key)
+        return ticket
 
 
 class Try(NamedTuple):
@@ -106,3 +129,66 @@ async def test_without_more_attempts_the_loser_gets_503(
 def test_a_wrong_time_stops_the_start(configured_app: Callable[..., FastAPI], value: str) -> None:
     with pytest.raises(SettingsError, match=f"RETRY_WAIT '{value}' is wrong"):
         configured_app(RETRY_WAIT=value)
+
+
+@pytest.fixture
+async def ticket(
+    app: FastAPI, engine: AsyncEngine, session_factory: SessionFactory
+) -> AsyncIterator[str]:
+    """The link to a ticket that can be changed and deleted."""
+    async with engine.begin() as connection:
+        await connection.run_sync(Ticket.metadata.create_all)
+    async with session_factory.begin() as session:
+        key = (await Tickets(session).add(Ticket(name="first"))).id
+
+    @app.patch("/tickets/{key}")
+    async def change(session: SessionDep, key: UUID, name: str) -> int:
+        tickets = Tickets(session)
+        return (await tickets.change(await tickets.get_one(key), {"name": name})).version
+
+    @app.post("/tickets/{key}/stale")
+    async def change_stale(session: SessionDep, key: UUID) -> None:
+        app.state.runs = getattr(app.state, "runs", 0) + 1
+        stale = await Tickets(session).get_one(key)
+        await session.execute(text("UPDATE test__ticket SET version = version + 1"))
+        await Tickets(session).change(stale, {"name": "changed"})
+
+    @app.delete("/tickets/{key}", status_code=204)
+    async def delete(session: SessionDep, key: UUID) -> None:
+        tickets = Tickets(session)
+        await tickets.delete(await tickets.get_one(key))
+
+    yield f"/tickets/{key}"
+    async with engine.begin() as connection:
+        await connection.run_sync(Ticket.metadata.drop_all)
+
+
+async def test_changes_in_a_race_all_succeed(client: httpx2.AsyncClient, ticket: str) -> None:
+    changes = [client.patch(ticket, params={"name": str(number)}) for number in range(20)]
+    responses = await asyncio.gather(*changes)
+    assert Counter(response.status_code for response in responses) == {200: 20}
+    assert sorted(response.json() for response in responses) == list(range(2, 22))
+
+
+async def test_deletions_in_a_race_find_nothing(client: httpx2.AsyncClient, ticket: str) -> None:
+    responses = await asyncio.gather(*(client.delete(ticket) for _ in range(10)))
+    assert Counter(response.status_code for response in responses) == {204: 1, 404: 9}
+
+
+@pytest.mark.parametrize("attempts", [1], indirect=True)
+@pytest.mark.parametrize(("if_match", "status"), [(None, 409), ("*", 409), ('"1"', 412)])
+async def test_without_more_attempts_a_stale_row_is_refused(
+    client: httpx2.AsyncClient, ticket: str, if_match: str | None, status: int
+) -> None:
+    headers = {"If-Match": if_match} if if_match else {}
+    assert (await client.post(f"{ticket}/stale", headers=headers)).status_code == status
+
+
+async def test_a_stale_row_with_a_precondition_is_not_tried_again(
+    client: httpx2.AsyncClient, app: FastAPI, ticket: str
+) -> None:
+    assert (await client.post(f"{ticket}/stale")).status_code == 409
+    assert app.state.runs == 2
+    response = await client.post(f"{ticket}/stale", headers={"If-Match": '"1"'})
+    assert response.status_code == 412
+    assert app.state.runs == 3

@@ -1,0 +1,165 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import MetaData, String, select, text
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core import dialect
+from app.core.database import Session, SessionFactory, create_engine, create_session_factory
+from app.core.error_dialect import meaning
+from app.core.error_meaning import Meaning
+from app.core.errors import AppError, ConflictError
+from app.core.models import Base, Entity
+from app.core.repository import Repository
+from app.core.settings import Settings
+
+SQLITE = bool(dialect.READING)
+# It takes seconds.
+MANY_ROWS = """
+INSERT INTO test__part (id, created_at, updated_at, name)
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000000)
+SELECT n, 0, 0, n FROM numbers
+"""
+
+
+class Part(Entity):
+    __tablename__ = "test__part"
+    # Apart from the application's models, which the migrations are compared with.
+    metadata = MetaData(naming_convention=Entity.metadata.naming_convention)
+
+    name: Mapped[str] = mapped_column(String(50), unique=True)
+
+
+class Parts(Repository[Part]):
+    model = Part
+
+
+@pytest.fixture
+async def parts(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SessionFactory]:
+    """Sessions that really commit, and a table of parts."""
+    # Where clashes are looked up.
+    monkeypatch.setattr(Base, "metadata", Part.metadata)
+    async with engine.begin() as connection:
+        await connection.run_sync(Part.metadata.create_all)
+    yield create_session_factory(engine)
+    async with engine.begin() as connection:
+        await connection.run_sync(Part.metadata.drop_all)
+
+
+async def names(factory: SessionFactory) -> list[str]:
+    async with factory() as session:
+        return list(await session.scalars(select(Part.name).order_by(Part.name)))
+
+
+async def test_refused_rows_are_named_and_none_is_added(parts: SessionFactory) -> None:
+    async with parts.begin() as session:
+        first = await Parts(session).add(Part(name="a"))
+        rows = [{"name": name} for name in ("b", "c", "a", "b")]
+        with pytest.raises(ConflictError) as caught:
+            await Parts(session).add_many(rows)
+        assert list(session) == [first]
+        await Parts(session).add_many([{"name": "d"}, {"name": "e"}])
+    assert [(reason.location, reason.reason) for reason in caught.value.errors] == [
+        (["body", 2, "name"], "is taken already"),
+        (["body", 3, "name"], "is taken already"),
+    ]
+    assert await names(parts) == ["a", "d", "e"]
+
+
+class ItemCreate(BaseModel):
+    name: str
+
+
+class Importer:
+    """What the README shows of work that may fail in part."""
+
+    def __init__(self, session: Session) -> None:
+        self.repository = Parts(session)
+
+    async def create_many(self, rows: list[ItemCreate]) -> None:
+        await self.repository.add_many([data.model_dump() for data in rows])
+
+    async def import_all(self, rows: list[ItemCreate]) -> list[str]:
+        failures = []
+        for data in rows:
+            try:
+                await self.create_many([data])
+            except AppError as error:
+                failures += [f"{data.name}: {reason.reason}" for reason in error.errors]
+        return failures
+
+
+async def test_an_import_keeps_what_did_not_fail(parts: SessionFactory) -> None:
+    async with parts.begin() as session:
+        rows = [ItemCreate(name=name) for name in ("b", "a", "b", "c")]
+        failures = await Importer(session).import_all(rows)
+    assert failures == ["b: is taken already"]
+    assert await names(parts) == ["a", "b", "c"]
+
+
+async def test_what_was_pending_is_not_taken_for_a_refused_row(parts: SessionFactory) -> None:
+    async with parts.begin() as session:
+        await Parts(session).add(Part(name="a"))
+    async with parts() as session:
+        session.add(Part(name="a"))
+        with pytest.raises(DBAPIError):
+            await Parts(session).add_many([{"name": "b"}])
+    assert await names(parts) == ["a"]
+
+
+async def test_what_rolls_a_transaction_back_ends_it(
+    parts: SessionFactory, settings: Settings
+) -> None:
+    """A deadlock on MySQL, and an interrupted write on SQLite, take all savepoints along."""
+    error = await (_interrupted(settings) if SQLITE else _deadlocked(parts))
+    assert meaning(error) is (Meaning.UNAVAILABLE if SQLITE else Meaning.AGAIN)
+    written = await names(parts)
+    assert {name.removesuffix(" later") for name in written} <= set(written)
+
+
+async def _deadlocked(parts: SessionFactory) -> DBAPIError:
+    meeting = asyncio.Barrier(2)
+
+    async def write(first: str, second: str) -> DBAPIError | None:
+        async with parts() as session:
+            await Parts(session).add(Part(name=first))
+            await meeting.wait()
+            try:
+                await Parts(session).add_many([{"name": f"{first} too"}, {"name": second}])
+            except ConflictError:
+                # The other one, after its savepoint, went on.
+                return None
+            except DBAPIError as error:
+                await _go_on(session, first)
+                return error
+        return None
+
+    errors = await asyncio.gather(write("a", "b"), write("b", "a"))
+    return next(error for error in errors if error)
+
+
+async def _interrupted(settings: Settings) -> DBAPIError:
+    limited = settings.database.model_copy(update={"statement_timeout": 0.1})
+    engine = create_engine(limited)
+    async with create_session_factory(engine)() as session:
+        await Parts(session).add(Part(name="a"))
+        with pytest.raises(DBAPIError) as caught:
+            async with session.begin_nested():
+                await session.execute(text(MANY_ROWS))
+        await _go_on(session, "a")
+    await engine.dispose()
+    return caught.value
+
+
+async def _go_on(session: Session, name: str) -> None:
+    """Commit what a caller would who takes the rest of its transaction for whole."""
+    with suppress(DBAPIError, PendingRollbackError):
+        await Parts(session).add(Part(name=f"{name} later"))
+        await session.commit()

@@ -37,6 +37,22 @@ class ChangedError(AppError):
         super().__init__("It was changed or deleted meanwhile; read it again, and decide anew.")
 
 
+class OutcomeUnknownError(AppError):
+    """A commit was sent, and the database did not answer it: the change may be stored.
+
+    There is no `Retry-After`: to send the request again could store it twice.
+    """
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The outcome of the commit is unknown: {reason}. Read the resource to find out whether"
+            " the change was stored; if the request had an `Idempotency-Key` that the operation"
+            " accepts, send it again with the same key."
+        )
+
+
 def explain(error: DBAPIError) -> AppError | None:
     """Return what a client is told of an error of the database; None if it is the server's own."""
     match meaning(error):

@@ -260,7 +260,7 @@ def test_a_commit_that_has_begun_outlasts_the_request_timeout(impatient: Applica
 def test_a_commit_without_confirmation_is_a_504_that_invites_no_retry(
     impatient: Application, seconds: float, kill: bool
 ) -> None:
-    query = {"name": f"unknown-{kill}", "seconds": seconds, "kill": kill}
+    query: dict[str, Any] = {"name": f"unknown-{kill}", "seconds": seconds, "kill": kill}
     started = time.monotonic()
     answer = impatient.ask("POST", "/write_slowly", **query)
     # Up to two seconds more until a connection closes.

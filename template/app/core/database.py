@@ -36,6 +36,8 @@ SECONDS_ALIVE = 1.0
 SECONDS_TO_CLOSE = 5.0
 # Under which a session's `info` has the engine of `read_rows`.
 READER = "reader"
+# Under which a request's scope has the session that it opened.
+SESSION = "database_session"
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -123,7 +125,7 @@ async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
     Raises OutcomeUnknownError if the database does not say whether the commit succeeded.
     """
     factory: SessionFactory = request.app.state.session_factory
-    session = factory()
+    session = request.scope[SESSION] = factory()
     try:
         if dialect.READING and request.method in SAFE_METHODS:
             await session.connection(execution_options=dialect.READING)

@@ -6,7 +6,7 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -92,16 +92,30 @@ class Application:
 
     @contextmanager
     def open(
-        self, method: str, path: str, body: str | None = None, **query: object
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **query: object,
     ) -> Iterator[HTTPResponse]:
         """Send a request; yield its answer before it is read."""
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=TO_ANSWER)) as connection:
-            headers = {"content-type": "application/json"} if body else {}
-            connection.request(method, f"{path}?{urlencode(query)}", body, headers)
+            sent = {"content-type": "application/json"} if body else {}
+            connection.request(
+                method, f"{path}?{urlencode(query)}", body, sent | dict(headers or {})
+            )
             yield connection.getresponse()
 
-    def ask(self, method: str, path: str, body: str | None = None, **query: object) -> Answer:
-        with self.open(method, path, body, **query) as response:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **query: object,
+    ) -> Answer:
+        with self.open(method, path, body, headers, **query) as response:
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, headers, response.read())
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -92,16 +92,30 @@ class Application:
 
     @contextmanager
     def open(
-        self, method: str, path: str, body: str | None = None, **query: object
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **query: object,
     ) -> Iterator[HTTPResponse]:
         """Send a request; yield its answer before it is read."""
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=TO_ANSWER)) as connection:
-            headers = {"content-type": "application/json"} if body else {}
-            connection.request(method, f"{path}?{urlencode(query)}", body, headers)
+            sent = {"content-type": "application/json"} if body else {}
+            connection.request(
+                method, f"{path}?{urlencode(query)}", body, sent | dict(headers or {})
+            )
             yield connection.getresponse()
 
-    def ask(self, method: str, path: str, body: str | None = None, **query: object) -> Answer:
-        with self.open(method, path, body, **query) as response:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **query: object,
+    ) -> Answer:
+        with self.open(method, path, body, headers, **query) as response:
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, headers, response.read())
 
@@ -126,11 +140,12 @@ class Application:
 
 
 @contextmanager
-def serve(project: Project, url: str) -> Iterator[Application]:
+def serve(project: Project, url: str, **variables: str) -> Iterator[Application]:
     settings = {
         "DATABASE_POOL_SIZE": str(POOL_SIZE),
         "DATABASE_POOL_TIMEOUT": str(POOL_TIMEOUT),
         "PYTHONUNBUFFERED": "1",
+        **variables,
     }
     with project.serve(url, "faulty_application:create_app", **settings) as served:
         yield Application(served)
@@ -166,6 +181,17 @@ def server(
 def application(server: Server) -> Iterator[Application]:
     with serve(server.project, server.url) as application:
         yield application
+
+
+@pytest.fixture(scope="module")
+def impatient(server: Server) -> Iterator[Application]:
+    """An application that gives a request one second and its commit three."""
+    limits = {"REQUEST_TIMEOUT": "1", "DATABASE_STATEMENT_TIMEOUT": "3"}
+    with serve(server.project, server.url, **limits) as application:
+        yield application
+        log = application.served.log.read_text()
+    assert "never retrieved" not in log
+    assert "Traceback" not in log.partition("Shutting down")[2]
 
 
 # A file neither restarts nor has a port; a server has no file to lock.
@@ -214,7 +240,8 @@ def test_no_acknowledged_write_is_lost_while_the_database_restarts(
         writer.result()
     assert application.ask("GET", "/health/ready").status == 200
     assert acknowledged <= set(application.names())
-    assert [answer for answer in refused if not answer.is_problem(503)] == []
+    # 504: the server stopped during the commit.
+    assert [answer for answer in refused if not answer.is_problem(503, 504)] == []
     assert down.is_problem(503)
     assert down.headers["retry-after"].isdecimal()
 
@@ -231,6 +258,37 @@ def test_a_refused_connection_is_unavailable(server: Server) -> None:
             assert application.ask("GET", "/health/live").status == 200
     assert [answer for answer in answers if not answer.is_problem(503)] == []
     assert all(answer.headers["retry-after"].isdecimal() for answer in answers)
+
+
+@on_servers
+def test_a_commit_that_has_begun_outlasts_the_request_timeout(impatient: Application) -> None:
+    started = time.monotonic()
+    answer = impatient.ask("POST", "/write_slowly", name="late", seconds=1.5)
+    assert time.monotonic() - started > 1.5
+    assert answer.status == 201, answer
+    assert impatient.names().count("late") == 1
+
+
+@on_servers
+@pytest.mark.parametrize(("seconds", "kill"), [(4, False), (1.5, True)], ids=["silent", "killed"])
+def test_a_commit_without_confirmation_is_a_504_that_invites_no_retry(
+    impatient: Application, seconds: float, kill: bool
+) -> None:
+    query: dict[str, Any] = {"name": f"unknown-{kill}", "seconds": seconds, "kill": kill}
+    started = time.monotonic()
+    answer = impatient.ask("POST", "/write_slowly", **query)
+    # Up to two seconds more until a connection closes.
+    assert time.monotonic() - started < 6
+    assert answer.is_problem(504), answer
+    assert "retry-after" not in answer.headers
+    assert b"outcome of the commit is unknown" in answer.body
+    wait_for(lambda: impatient.json("/checked_out") == 0)
+    assert impatient.write(f"after-{kill}").status == 201
+
+
+@pytest.mark.parametrize("server", ["postgresql", "sqlite"], indirect=True, scope="module")
+def test_a_commit_that_the_database_refuses_is_a_conflict(application: Application) -> None:
+    assert application.ask("POST", "/clash").is_problem(409)
 
 
 @on_files

@@ -14,9 +14,11 @@ from tests.test_rendered_code import check
 NEEDED = {"database", "database_errors", "errors", "health", "settings"}
 CONCERNS = {
     *("access_log", "body_limit", "cors", "head_requests", "interactive_docs", "logs"),
-    *("request_id", "retries"),
-    *("security_headers", "soft_delete", "telemetry", "timeouts", "trusted_hosts"),
+    *("request_id", "retries", "security_headers", "telemetry", "timeouts", "trusted_hosts"),
 }
+# Those that a module opts into.
+OPTIONS = {"idempotency", "soft_delete"}
+CONCERNS |= OPTIONS
 
 
 def imports(code: str) -> dict[str, set[str]]:
@@ -40,16 +42,15 @@ def without(code: str, concern: str) -> str:
 def remove(made: Project, *concerns: str) -> None:
     main = made.path / "app/main.py"
     for concern in concerns:
-        (made.path / f"app/core/{concern}.py").unlink()
+        for file in (made.path / "app/core").glob(f"{concern}*.py"):
+            file.unlink()
         (made.path / f"tests/core/test_{concern}.py").unlink()
         main.write_text(without(main.read_text("utf-8"), concern), "utf-8")
 
 
 def test_the_readme_names_each(template: Path, tmp_path: Path) -> None:
     made = render(template, tmp_path / "project")
-    assert imports((made / "app/main.py").read_text("utf-8")).keys() - NEEDED == CONCERNS - {
-        "soft_delete"
-    }
+    assert imports((made / "app/main.py").read_text("utf-8")).keys() - NEEDED == CONCERNS - OPTIONS
     readme = (made / "README.md").read_text("utf-8")
     section = readme.partition("### Without what you do not want\n")[2].partition("\n##")[0]
     assert set(re.findall(r"`(\w+)`", section)) == CONCERNS

@@ -1,21 +1,28 @@
 """Engine, sessions and the one transaction of a request: nothing else commits."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine, Row, Select, event
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.orm import sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core import dialect
+from app.core.database_errors import OutcomeUnknownError
 from app.core.driver_errors import translate_driver_errors
+from app.core.error_dialect import meaning
+from app.core.error_meaning import Meaning
 from app.core.settings import DatabaseSettings
+
+logger = logging.getLogger(__name__)
 
 Session: TypeAlias = AsyncSession
 SessionFactory: TypeAlias = async_sessionmaker[AsyncSession]
@@ -25,10 +32,14 @@ StoredRow: TypeAlias = Row[*tuple[Any, ...]]
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # What was in use this many seconds ago is taken to be alive.
 SECONDS_ALIVE = 1.0
+# Given to a connection to close before it is closed by force.
+SECONDS_TO_CLOSE = 5.0
 # Under which a session's `info` has the engine of `read_rows`.
 READER = "reader"
 # Under which it has whether repositories lock the rows that they get.
 LOCKS_ROWS = "locks_rows"
+# Under which a request's scope has the session that it opened.
+SESSION = "database_session"
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -111,9 +122,12 @@ def _pool_options(settings: DatabaseSettings) -> dict[str, Any]:
 
 
 async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Yield the session of a request; commit if the handler returns, roll back if it raises."""
+    """Yield the session of a request; commit if the handler returns, roll back if it raises.
+
+    Raises OutcomeUnknownError if the database does not say whether the commit succeeded.
+    """
     factory: SessionFactory = request.app.state.session_factory
-    session = factory()
+    session = request.scope[SESSION] = factory()
     # app.core.retries asks for it.
     session.info[LOCKS_ROWS] = request.scope.get("locks_rows", False)
     try:
@@ -121,7 +135,7 @@ async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
             await session.connection(execution_options=dialect.READING)
         yield session
         if session.in_transaction():
-            await session.commit()
+            await _commit(session, request)
     finally:
         if session.in_transaction():
             # A request that is cancelled gives its connection back all the same.
@@ -129,6 +143,52 @@ async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
         else:
             # It holds no connection, so nothing is awaited, and to await costs a greenlet.
             session.sync_session.close()
+
+
+async def _commit(session: AsyncSession, request: Request) -> None:
+    if request.method in SAFE_METHODS:
+        return await session.commit()
+    if session.new or session.dirty or session.deleted:
+        # What fails before COMMIT is sent is rolled back for certain.
+        await session.flush()
+    await _finish_commit(session, request.app.state.settings.database.statement_timeout)
+
+
+async def _finish_commit(session: AsyncSession, seconds: float) -> None:
+    """Commit, even if the request is cancelled meanwhile: by a timeout, or as its client left.
+
+    Raises OutcomeUnknownError if the connection is lost, or there is no answer in these seconds.
+    """
+    commit = asyncio.create_task(session.commit())
+    await _wait_for(commit, seconds)
+    while not commit.done():
+        # It invalidates its connection then; when cancelled again, without saying goodbye.
+        commit.cancel()
+        await _wait_for(commit, SECONDS_TO_CLOSE)
+    try:
+        commit.result()
+    except asyncio.CancelledError as error:
+        raise _unknown(f"the database did not confirm it within {seconds:g} s", error) from None
+    except DBAPIError as error:
+        if meaning(error) is Meaning.UNAVAILABLE:
+            raise _unknown("the database failed before it confirmed it", error) from error
+        if (task := asyncio.current_task()) and task.cancelling():
+            # Rolled back, as by a cancellation before the commit; there is no time to retry.
+            raise asyncio.CancelledError from error
+        raise
+
+
+async def _wait_for(task: asyncio.Task[None], seconds: float) -> None:
+    """Wait until a task ends or time is up; to be cancelled does not end the wait."""
+    deadline = time.monotonic() + seconds
+    while not task.done() and (remaining := deadline - time.monotonic()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task], timeout=remaining)
+
+
+def _unknown(reason: str, error: BaseException) -> OutcomeUnknownError:
+    logger.error("The outcome of a commit is unknown: %s", reason, exc_info=error)
+    return OutcomeUnknownError(reason)
 
 
 # Function scope commits before the response is sent, so that a failing commit is never a 2xx:

@@ -43,6 +43,22 @@ class ChangedError(AppError):
         )
 
 
+class OutcomeUnknownError(AppError):
+    """A commit was sent, and the database did not answer it: the change may be stored.
+
+    There is no `Retry-After`: to send the request again could store it twice.
+    """
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The outcome of the commit is unknown: {reason}. Read the resource to find out whether"
+            " the change was stored; if the request had an `Idempotency-Key` that the operation"
+            " accepts, send it again with the same key."
+        )
+
+
 def explain(
     error: DBAPIError, fields: Mapping[str, Location] | None = None, whole: Location | None = None
 ) -> AppError | None:

@@ -38,7 +38,7 @@ class DatabaseSettings(BaseModel):
     """Seconds after which a connection is replaced; -1 is never."""
     pool_pre_ping: bool = True
     statement_timeout: Seconds = 30
-    """Seconds that one statement of a request may run."""
+    """Seconds that one statement of a request, or its commit, may run."""
 
 
 def _split(value: object) -> object:

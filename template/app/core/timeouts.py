@@ -14,11 +14,14 @@ class TimeoutSettings(BaseSettings):
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="REQUEST_")
 
     timeout: Seconds = 60
-    """Seconds until the response begins; a stream may go on for longer."""
+    """Seconds until the response begins; a stream, or a commit that has begun, may go on longer."""
 
 
 class TimeoutMiddleware:
-    """Cancels a handler that takes too long, which rolls its transaction back; answers 503."""
+    """Cancels a handler that takes too long, which rolls its transaction back; answers 503.
+
+    A commit that has begun is not cancelled, and the answer is its outcome (app.core.database).
+    """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self.app = app
@@ -29,7 +32,8 @@ class TimeoutMiddleware:
             return await self.app(scope, receive, send)
 
         async def send_in_time(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            # A handler that survives its cancellation, or a commit that had begun, answers late.
+            if message["type"] == "http.response.start" and not timeout.expired():
                 timeout.reschedule(None)
             await send(message)
 

@@ -1,11 +1,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database import SessionDep
 from app.core.settings import SettingsError
 
 
@@ -29,6 +33,37 @@ async def test_a_slow_request_is_cancelled(client: httpx2.AsyncClient, app: Fast
     assert response.headers["Retry-After"] == "1"
     assert response.json()["detail"] == "There was no answer within 0.1 s."
     assert ended
+
+
+async def test_a_handler_that_survives_its_cancellation_gives_the_answer(
+    client: httpx2.AsyncClient, app: FastAPI
+) -> None:
+    @app.get("/stubborn")
+    async def stubborn() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return "done"
+
+    response = await client.get("/stubborn")
+    assert (response.status_code, response.json()) == (200, "done")
+
+
+async def test_a_commit_that_has_begun_is_not_cancelled(
+    client: httpx2.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = AsyncSession.commit
+
+    async def delay(session: AsyncSession) -> None:
+        await asyncio.sleep(0.3)
+        await commit(session)
+
+    monkeypatch.setattr(AsyncSession, "commit", delay)
+
+    @app.post("/keep", status_code=201)
+    async def keep(session: SessionDep) -> None:
+        await session.execute(text("SELECT 1"))
+
+    assert (await client.post("/keep")).status_code == 201
 
 
 async def test_a_stream_that_began_in_time_goes_on(

@@ -218,7 +218,23 @@ def test_a_forgotten_import_is_answered_with_its_line(project: Callable[..., Pro
             "import app.modules.item.repository",
             "only services import repositories",
         ),
+        (
+            "app/modules/item/service.py",
+            "import app.modules.user.repository",
+            "one module reaches another only through its service",
+        ),
+        (
+            "app/modules/handmade/service.py",
+            "import app.modules.item.repository",
+            "one module reaches another only through its service",
+        ),
+        (
+            "app/modules/item/service.py",
+            "import app.modules.user.router",
+            "one module reaches another only through its service",
+        ),
         ("app/modules/item/models.py", "import app.modules.item.service", "router > service"),
+        ("app/modules/item/enums.py", "import app.modules.item.models", "models > enums"),
         (
             "app/modules/item/service.py",
             "import app.modules.user.service",
@@ -230,9 +246,12 @@ def test_a_boundary_that_is_crossed_is_reported(
     project: Callable[..., Project], file: str, line: str, contract: str
 ) -> None:
     made = project("sqlite", modules=["item", "user"])
-    with (made.path / file).open("a", encoding="utf-8") as code:
+    changed = made.path / file
+    changed.parent.mkdir(exist_ok=True)
+    (changed.parent / "__init__.py").touch()
+    with changed.open("a", encoding="utf-8") as code:
         code.write(f"\n{line}\n")
-    if "user" in line:
+    if "circles" in contract:
         with (made.path / "app/modules/user/service.py").open("a", encoding="utf-8") as code:
             code.write("\nimport app.modules.item.service\n")
     printed = made.run("lint-imports", status=1).stdout

@@ -16,7 +16,7 @@ def measure(bench: Workbench) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for number in range(bench.rounds + 1):
         for name, project in projects.items():
-            printed = project.run("pytest", "--quiet").stdout
+            printed = project.run("pytest", "--quiet", "tests").stdout
             [(tests, seconds)] = re.findall(r"(\d+) passed.* in ([\d.]+)s", printed)
             if number:
                 found = results.setdefault(name, {"tests": int(tests), "seconds": []})

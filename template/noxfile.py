@@ -24,9 +24,11 @@ def dev(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests on a private database, or on that of TEST_DATABASE_URL."""
+    """Run all tests, on a private database or on that of TEST_DATABASE_URL."""
     session.run(
-        *("uv", "run", "pytest", *session.posargs), interrupt_timeout=10, terminate_timeout=30
+        *("uv", "run", "pytest", "--all", *session.posargs),
+        interrupt_timeout=10,
+        terminate_timeout=30,
     )
 
 
@@ -38,6 +40,16 @@ def lint(session: nox.Session) -> None:
     session.run("uv", "run", "ruff", "check")
     session.run("uv", "run", "mypy")
     session.run("uv", "run", "lint-imports")
+
+
+@nox.session
+def initial(session: nox.Session) -> None:
+    """Rewrite the initial revision from the models, while no database has it."""
+    session.run(
+        *("uv", "run", "python", "-m", "tools.initial_revision"),
+        interrupt_timeout=10,
+        terminate_timeout=30,
+    )
 
 
 @nox.session

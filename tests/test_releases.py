@@ -182,7 +182,7 @@ def test_an_edited_project_is_updated(
     assert not after.keys() & set(DELETED)
     for name in {OWN_FILE, *revisions, *filter(USERS_OWN.match, before)}:
         assert after[name] == before[name], name
-    made.python("-m", "pytest")
+    made.python("-m", "pytest", "tests")
 
 
 INSERT = (

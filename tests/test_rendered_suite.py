@@ -25,7 +25,7 @@ def test_it_passes_on_a_private_server(
     project: Callable[..., Project], database: str, modules: str
 ) -> None:
     made = project(database, modules=MODULES[modules])
-    printed = made.python("-m", "pytest", "--numprocesses", "2").stdout
+    printed = made.python("-m", "pytest", "tests", "--numprocesses", "2").stdout
     assert " skipped" not in printed
 
 
@@ -37,6 +37,48 @@ def test_it_passes_on_a_server_that_is_given(
         # The variable is the other one's name for the same server.
         ["python", "-c", RUN_ON_GIVEN_SERVER],
     )
+
+
+def test_a_bare_pytest_leaves_out_the_tests_of_the_template(
+    project: Callable[..., Project],
+) -> None:
+    made = project("sqlite")
+    own = made.path / "tests/billing/test_bills.py"
+    own.parent.mkdir()
+    own.write_text("def test_it() -> None: ...\n", "utf-8")
+    # With a worker, which is given the paths as arguments.
+    bare = made.python("-m", "pytest", "--numprocesses", "1", "--verbose").stdout
+    assert "tests/billing/test_bills.py" in bare
+    assert "tests/modules/test_item.py" in bare
+    assert "tests/test_migrations.py" in bare
+    assert "tests/core" not in bare
+    for arguments in (["--all"], ["tests"], ["tests/core"]):
+        collected = made.python("-m", "pytest", "--collect-only", "-q", *arguments).stdout
+        assert "tests/core/test_retries.py" in collected
+
+
+def test_models_without_a_revision_are_one_failure(
+    project: Callable[..., Project], database: str
+) -> None:
+    made = project(database)
+    mutate(
+        made,
+        "app/modules/item/models.py",
+        "    name: Mapped",
+        "    price: Mapped[int]\n    name: Mapped",
+    )
+    tests = ("tests/modules", "tests/test_migrations.py", "tests/core/test_migrations.py")
+    printed = made.python("-m", "pytest", "-q", *tests, status=1).stdout
+    advice = (
+        "The models and the migrations differ; generate the revision first: uv run alembic revision"
+    )
+    [failed] = re.findall("^FAILED (.*)$", printed, re.MULTILINE)
+    assert failed.startswith("tests/test_migrations.py::test_the_models_are_what_the_migrations")
+    assert f"AssertionError: {advice}" in printed
+    assert not re.search("^ERROR ", printed, re.MULTILINE)
+    # Where all is skipped, the run fails all the same.
+    printed = made.python("-m", "pytest", "-q", "tests/modules", status=1).stdout
+    assert set(re.findall(r"^SKIPPED \[\d+\] \S+ (.{79})", printed, re.MULTILINE)) == {advice[:79]}
 
 
 RUN_ON_GIVEN_SERVER = """
@@ -54,7 +96,7 @@ def test_it_passes_with_the_lowest_versions(
     lowest = replace(made, environment=tmp_path / "lowest")
     sync = ["uv", "sync", "--quiet", "--resolution", "lowest-direct"]
     run(sync, made.path, UV_PROJECT_ENVIRONMENT=str(lowest.environment))
-    lowest.python("-m", "pytest")
+    lowest.python("-m", "pytest", "tests")
 
 
 def test_serving_needs_no_development_dependencies(
@@ -237,7 +279,23 @@ def test_a_forgotten_import_is_answered_with_its_line(project: Callable[..., Pro
             "import app.modules.item.repository",
             "only services import repositories",
         ),
+        (
+            "app/modules/item/service.py",
+            "import app.modules.user.repository",
+            "one module reaches another only through its service",
+        ),
+        (
+            "app/modules/handmade/service.py",
+            "import app.modules.item.repository",
+            "one module reaches another only through its service",
+        ),
+        (
+            "app/modules/item/service.py",
+            "import app.modules.user.router",
+            "one module reaches another only through its service",
+        ),
         ("app/modules/item/models.py", "import app.modules.item.service", "router > service"),
+        ("app/modules/item/enums.py", "import app.modules.item.models", "models > enums"),
         (
             "app/modules/item/service.py",
             "import app.modules.user.service",
@@ -249,9 +307,12 @@ def test_a_boundary_that_is_crossed_is_reported(
     project: Callable[..., Project], file: str, line: str, contract: str
 ) -> None:
     made = project("sqlite", modules=["item", "user"])
-    with (made.path / file).open("a", encoding="utf-8") as code:
+    changed = made.path / file
+    changed.parent.mkdir(exist_ok=True)
+    (changed.parent / "__init__.py").touch()
+    with changed.open("a", encoding="utf-8") as code:
         code.write(f"\n{line}\n")
-    if "user" in line:
+    if "circles" in contract:
         with (made.path / "app/modules/user/service.py").open("a", encoding="utf-8") as code:
             code.write("\nimport app.modules.item.service\n")
     printed = made.run("lint-imports", status=1).stdout

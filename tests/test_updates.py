@@ -125,7 +125,7 @@ def test_a_module_is_added_to_a_living_project(
     made.run("ruff", "format", "--check")
     made.run("lint-imports")
     made.python("-m", "docs.openapi")
-    printed = made.python("-m", "pytest").stdout
+    printed = made.python("-m", "pytest", "tests").stdout
     assert " skipped" not in printed
 
 
@@ -159,7 +159,7 @@ def test_an_answer_is_changed_later_and_back(
     assert changed(made.path, expected) == {"app/core/health.py"}
     made.python("updates/conflicts.py")
     if question == "model_discovery":
-        made.python("-m", "pytest")
+        made.python("-m", "pytest", "tests")
     commit(made.path)
     update(made.path, **{question: yaml.safe_load(before[ANSWERS])[question]})
     made.python("-m", "docs.openapi")

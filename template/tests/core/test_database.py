@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import BackgroundTasks, FastAPI, Request
 from sqlalchemy import AsyncAdaptedQueuePool, event, func, literal, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -104,6 +104,27 @@ async def test_a_commit_that_fails_is_no_success(
 
     assert (await lenient_client.post("/lose")).status_code >= 500
     assert await count(engine) == 0
+
+
+async def test_a_background_task_runs_after_the_commit(
+    committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
+) -> None:
+    counts: list[int | None] = []
+
+    async def look() -> None:
+        # On a connection of its own, which sees only what is committed.
+        counts.append(await count(engine))
+
+    @committing.post("/keep")
+    async def keep(session: SessionDep, tasks: BackgroundTasks) -> None:
+        tasks.add_task(look)
+        await session.execute(INSERT)
+
+    assert (await client.post("/keep")).status_code == 200
+    assert counts == [1]
+    # Refused by the database: no response of success, and no task.
+    assert (await client.post("/keep")).status_code == 409
+    assert counts == [1]
 
 
 async def test_rows_are_read_on_a_connection_for_that_alone(

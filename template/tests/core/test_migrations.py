@@ -210,11 +210,13 @@ async def test_a_running_loop_is_told_the_way_in() -> None:
         command.upgrade(Config(PROJECT_ROOT / "alembic.ini"), "head")
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_loop_that_runs_upgrades_over_an_engine(connection: AsyncConnection) -> None:
     await upgrade(connection.engine)
     await connection.run_sync(lambda c: command.check(alembic_config(c)))
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_synchronous_connection_migrates(empty_database: URL) -> None:
     engine = dialect.create_sync_engine(empty_database)
     with engine.connect() as connection:
@@ -223,6 +225,7 @@ def test_a_synchronous_connection_migrates(empty_database: URL) -> None:
     engine.dispose()
 
 
+@pytest.mark.usefixtures("engine")
 async def test_no_revision_without_a_change_is_written(
     revisions: Revisions, connection: AsyncConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -245,6 +248,7 @@ async def test_no_revision_without_a_change_is_written(
     assert len(list(revisions.folder.glob("*.py"))) == 1
 
 
+@pytest.mark.usefixtures("engine")
 async def test_tables_of_somebody_else_are_left_alone(
     connection: AsyncConnection, revisions: Revisions, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -316,6 +320,7 @@ def differences(connection: sa.Connection, metadata: sa.MetaData) -> list[tuple[
     return [(difference[0], difference[3]) for changes in found for difference in changes]
 
 
+@pytest.mark.usefixtures("engine")
 async def test_only_a_default_that_differs_is_a_difference(connection: AsyncConnection) -> None:
     await connection.run_sync(lambda c: columns().create_all(c))
     assert await connection.run_sync(differences, columns()) == []

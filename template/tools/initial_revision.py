@@ -1,0 +1,159 @@
+"""Writes the initial revision again, from the models: what `nox -s initial` runs."""
+
+import asyncio
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from pydantic import ValidationError
+from sqlalchemy import URL, Connection, NullPool
+from sqlalchemy.exc import DBAPIError
+
+from app.core import dialect
+from app.core.migrations import alembic_config
+from app.core.settings import PROJECT_ROOT, Settings, read_settings
+from tests.database_server import ServerError, new_database, run_server
+
+VERSIONS = PROJECT_ROOT / "alembic" / "versions"
+NEXT_REVISION = 'generate the next one: uv run alembic revision --autogenerate -m "…"'
+
+
+class RefusedError(RuntimeError):
+    """Says why the initial revision stays as it is."""
+
+
+def main() -> int:
+    """Rewrite the initial revision, and return the exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        initial = find_initial()
+        if url := find_url():
+            asyncio.run(refuse_if_applied(initial, url))
+        rewrite(initial)
+    except (RefusedError, ServerError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; the initial revision is unchanged.", file=sys.stderr)
+        return 130
+    print(f"{initial.path} now creates the tables of the models. Review it, then: uv run nox")
+    if (PROJECT_ROOT / ".dev").exists():
+        print("The database of `nox -s dev` still has the old tables; remove it: rm -r .dev")
+    return 0
+
+
+def find_initial() -> Script:
+    """Return the only revision. Raises RefusedError unless there is exactly one."""
+    scripts = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
+    revisions = list(scripts.walk_revisions())
+    if len(revisions) != 1:
+        raise RefusedError(
+            f"{VERSIONS} has {len(revisions)} revisions; only a single one can be rewritten."
+            f" Instead, {NEXT_REVISION}"
+        )
+    return revisions[0]
+
+
+def find_url() -> URL | None:
+    """Return DATABASE_URL, or None if it is not set. Raises SettingsError if it is malformed."""
+    try:
+        url = Settings().database.url
+    except ValidationError as error:
+        if any(reason["type"] != "missing" for reason in error.errors()):
+            return read_settings(Settings).database.url
+        return None
+    is_file = url.get_backend_name() == "sqlite"
+    # To connect would create the file.
+    return None if is_file and not Path(url.database or "").exists() else url
+
+
+async def refuse_if_applied(initial: Script, url: URL) -> None:
+    """Raise RefusedError if a database has any revision; say so if it cannot be reached."""
+    engine = dialect.create_engine(url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            heads = await connection.run_sync(find_applied)
+    except (DBAPIError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        print(f"{url!r} could not be checked for revision {initial.revision}: {reason}")
+        return
+    finally:
+        await engine.dispose()
+    if heads:
+        raise RefusedError(
+            f"Revision {', '.join(heads)} has been applied to {url!r}, which no rewritten revision"
+            f" would describe. Instead, {NEXT_REVISION}. If its data can go, first run:"
+            " uv run alembic downgrade base"
+        )
+
+
+def find_applied(connection: Connection) -> tuple[str, ...]:
+    """Return the revisions that a database is at."""
+    return MigrationContext.configure(connection).get_current_heads()
+
+
+def rewrite(initial: Script) -> None:
+    """Replace the file of a revision once another one is complete.
+
+    Raises RefusedError if there are no tables, ServerError without a server, and what importing
+    the models raises.
+    """
+    # Beside the others, where ruff finds the project's settings and a rename is atomic.
+    with run_any_server() as server_url, TemporaryDirectory(prefix=".", dir=VERSIONS) as folder:
+        asyncio.run(generate(server_url, initial, Path(folder)))
+        files = list(Path(folder).glob("*.py"))
+        if not files:
+            raise RefusedError("The models describe no tables: there is nothing to create.")
+        files[0].replace(initial.path)
+
+
+@contextmanager
+def run_any_server() -> Iterator[str]:
+    """Yield the URL of a private server, or that of TEST_DATABASE_URL."""
+    if server_url := os.environ.get("TEST_DATABASE_URL"):
+        yield server_url
+        return
+    with (
+        TemporaryDirectory(prefix="initial-", ignore_cleanup_errors=True) as folder,
+        run_server(Path(folder) / "data") as server_url,
+    ):
+        yield server_url
+
+
+async def generate(server_url: str, initial: Script, folder: Path) -> None:
+    """Write to a folder the revision that makes an empty database what the models describe."""
+    async with new_database(server_url, "initial") as url:
+        engine = dialect.create_engine(dialect.parse_url(url), poolclass=NullPool)
+        try:
+            async with engine.connect() as connection:
+                await connection.run_sync(write_revision, initial, folder)
+        finally:
+            await engine.dispose()
+
+
+def write_revision(connection: Connection, initial: Script, folder: Path) -> None:
+    """Call `alembic revision --autogenerate` as if the folder were alembic/versions."""
+    config = alembic_config(connection)
+    config.cmd_opts = Namespace(quiet=True)
+    config.set_main_option("version_locations", str(folder).replace("%", "%%"))
+    command.revision(
+        config,
+        message=initial.doc,
+        autogenerate=True,
+        version_path=str(folder),
+        rev_id=initial.revision,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

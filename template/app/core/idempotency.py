@@ -17,10 +17,12 @@ from fastapi.routing import APIRoute
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from app.core.database import SESSION, Session, SessionFactory, StoredRow, read_rows
 from app.core.database_errors import OutcomeUnknownError
+from app.core.error_dialect import meaning
+from app.core.error_meaning import Meaning
 from app.core.errors import SECONDS_TO_RETRY, ConflictError, InvalidError, Reason
 from app.core.idempotency_record import IdempotencyRecord
 from app.core.models import utc_now
@@ -132,12 +134,15 @@ class Claim:
             return rows[0] if rows else None
 
     async def _insert(self) -> bool:
-        await delete_expired(self.factory, self.table, REMOVED_AT_ONCE)
         try:
+            await delete_expired(self.factory, self.table, REMOVED_AT_ONCE)
             async with self.factory.begin() as session:
                 await session.execute(insert(self.table).values(key=self.key, **self._claimed()))
-        except IntegrityError:
-            return False
+        except DBAPIError as error:
+            # Others insert it, too; MariaDB ends that by a deadlock if it was just deleted.
+            if meaning(error) in {Meaning.CLASH, Meaning.AGAIN}:
+                return False
+            raise
         return True
 
     async def _take_over(self, row: StoredRow) -> bool:

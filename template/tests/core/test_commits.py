@@ -17,8 +17,8 @@ from app.core import database, dialect
 from app.core.database import SessionDep, SessionFactory, create_session_factory
 from app.core.settings import Settings
 
-INSERT = text("INSERT INTO kept (id) VALUES (1)")
-COUNT = select(func.count()).select_from(text("kept"))
+INSERT = text("INSERT INTO test__kept (id) VALUES (1)")
+COUNT = select(func.count()).select_from(text("test__kept"))
 
 # Called with what sends the COMMIT: on SQLite a cursor, elsewhere a connection.
 BeforeCommit: TypeAlias = Callable[[Callable[[Any], None]], None]
@@ -52,7 +52,7 @@ def before_commit(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> Befor
 @pytest.fixture(autouse=True)
 async def keeping(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[None]:
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE kept (id INTEGER PRIMARY KEY)"))
+        await connection.execute(text("CREATE TABLE test__kept (id INTEGER PRIMARY KEY)"))
 
     @app.post("/keep")
     async def keep(session: SessionDep) -> None:
@@ -60,7 +60,7 @@ async def keeping(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[None]:
 
     yield
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE kept"))
+        await connection.execute(text("DROP TABLE test__kept"))
 
 
 async def count(engine: AsyncEngine) -> int | None:

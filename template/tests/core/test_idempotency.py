@@ -20,13 +20,13 @@ from app.core.models import Base, utc_now
 
 # Apart from the application's models, which the migrations are compared with.
 METADATA = MetaData(naming_convention=Base.metadata.naming_convention)
-WRITE = text("INSERT INTO written (id) VALUES (:id)")
+WRITE = text("INSERT INTO test__written (id) VALUES (:id)")
 
 Post: TypeAlias = Callable[..., Any]
 
 
 class Record(IdempotencyRecord):
-    __tablename__ = "written_key"
+    __tablename__ = "test__key"
     metadata = METADATA
 
 
@@ -41,10 +41,10 @@ async def tables(engine: AsyncEngine) -> AsyncIterator[None]:
     get_idempotency_settings.cache_clear()
     async with engine.begin() as connection:
         await connection.run_sync(METADATA.create_all)
-        await connection.execute(text("CREATE TABLE written (id VARCHAR(36) PRIMARY KEY)"))
+        await connection.execute(text("CREATE TABLE test__written (id VARCHAR(36) PRIMARY KEY)"))
     yield
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE written"))
+        await connection.execute(text("DROP TABLE test__written"))
         await connection.run_sync(METADATA.drop_all)
     get_idempotency_settings.cache_clear()
 
@@ -78,7 +78,7 @@ def post(client: httpx2.AsyncClient) -> Post:
     return post
 
 
-async def count(engine: AsyncEngine, table: str = "written") -> int | None:
+async def count(engine: AsyncEngine, table: str = "test__written") -> int | None:
     async with engine.connect() as connection:
         return await connection.scalar(select(func.count()).select_from(text(table)))
 
@@ -102,7 +102,7 @@ async def test_requests_without_a_key_or_with_different_keys_are_separate(
 ) -> None:
     for _ in range(2):
         assert (await client.post("/write", json="a")).status_code == 201
-    assert await count(engine, "written_key") == 0
+    assert await count(engine, "test__key") == 0
     assert (await post(key="one")).content != (await post(key="other")).content
     assert await count(engine) == 4
 
@@ -168,9 +168,9 @@ async def test_many_clients_with_one_key_write_once(post: Post, engine: AsyncEng
 
 async def test_a_failed_request_frees_its_key(post: Post, engine: AsyncEngine) -> None:
     assert (await post(data="refused")).status_code == 409
-    assert await count(engine, "written_key") == 0
+    assert await count(engine, "test__key") == 0
     assert (await post(data={"not": "text"})).status_code == 422
-    assert await count(engine, "written_key") == 0
+    assert await count(engine, "test__key") == 0
     assert (await post()).status_code == 201
 
 
@@ -190,7 +190,7 @@ async def test_a_failed_commit_frees_its_key_unless_its_outcome_is_unknown(
         event.listen(session.sync_session, "before_commit", refuse)
 
     assert (await post("/fail")).status_code == (504 if kept else 500)
-    assert await count(engine, "written_key") == kept
+    assert await count(engine, "test__key") == kept
     assert await count(engine) == 0
     if kept:
         assert (await post("/fail")).status_code == 409
@@ -207,7 +207,7 @@ async def test_a_cancelled_request_frees_its_key(
     with suppress(TimeoutError):
         async with asyncio.timeout(0.2):
             await post("/slow")
-    assert await count(engine, "written_key") == 0
+    assert await count(engine, "test__key") == 0
     assert await count(engine) == 0
 
 
@@ -256,9 +256,9 @@ async def test_expired_keys_are_removed_a_few_at_a_time(post: Post, engine: Asyn
     async with engine.begin() as connection:
         await connection.execute(insert(Record), rows)
     await post(key="one")
-    assert await count(engine, "written_key") == 3
+    assert await count(engine, "test__key") == 3
     await post(key="other")
-    assert await count(engine, "written_key") == 2
+    assert await count(engine, "test__key") == 2
 
 
 async def test_a_request_without_a_transaction_is_stored_as_well(
@@ -283,7 +283,7 @@ async def test_a_stream_cannot_be_stored(
         return StreamingResponse(iter("12"))
 
     assert (await post("/stream")).status_code == 500
-    assert await count(engine) == await count(engine, "written_key") == 0
+    assert await count(engine) == await count(engine, "test__key") == 0
 
 
 def test_the_header_is_documented_for_post_only(app: FastAPI, router: APIRouter) -> None:

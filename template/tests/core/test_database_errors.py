@@ -159,7 +159,7 @@ NO_REFERENCE = "refers to what is not there, or is still referred to"
         ),
         # What the service adds is nowhere in the request.
         ("POST", "/places/here/things", {"size": 1}, [(["path", "place"], TAKEN)]),
-        ("POST", "/things", {"size": 0}, [([], "ck_thing_positive does not hold")]),
+        ("POST", "/things", {"size": 0}, [([], "ck_test__thing_positive does not hold")]),
         # SQLite names no reference.
         (
             "POST",
@@ -171,7 +171,7 @@ NO_REFERENCE = "refers to what is not there, or is still referred to"
             "DELETE",
             "/kinds/1",
             None,
-            [([], "it is still referred to" + ("" if SQLITE else " by thing"))],
+            [([], "it is still referred to" + ("" if SQLITE else " by test__thing"))],
         ),
     ],
 )

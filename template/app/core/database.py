@@ -159,10 +159,10 @@ async def _finish_commit(session: AsyncSession, seconds: float) -> None:
 
     Raises OutcomeUnknownError if the connection is lost, or there is no answer in these seconds.
     """
-    commit = asyncio.create_task(session.commit())
+    commit = asyncio.create_task(session.run_sync(_commit_or_disconnect))
     await _wait_for(commit, seconds)
     while not commit.done():
-        # It invalidates its connection then; when cancelled again, without saying goodbye.
+        # It disconnects then; when cancelled again, without saying goodbye.
         commit.cancel()
         await _wait_for(commit, SECONDS_TO_CLOSE)
     try:
@@ -175,6 +175,16 @@ async def _finish_commit(session: AsyncSession, seconds: float) -> None:
         if (task := asyncio.current_task()) and task.cancelling():
             # Rolled back, as by a cancellation before the commit; there is no time to retry.
             raise asyncio.CancelledError from error
+        raise
+
+
+def _commit_or_disconnect(session: SyncSession) -> None:
+    connection = session.connection()
+    try:
+        session.commit()
+    except BaseException as error:
+        # SQLAlchemy would return it to the pool, although its transaction may still be open.
+        connection.invalidate(error)
         raise
 
 

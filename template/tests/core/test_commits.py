@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import AsyncAdaptedQueuePool, func, select, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
@@ -168,3 +169,30 @@ async def test_a_connection_that_is_lost_during_the_commit_leaves_its_outcome_un
     assert "Retry-After" not in response.headers
     assert await count(engine) == 0
     assert checked_out(engine) == 0
+
+
+async def test_a_commit_that_fails_leaves_no_transaction_open(
+    client: httpx2.AsyncClient, engine: AsyncEngine, before_commit: BeforeCommit
+) -> None:
+    before_commit(refuse)
+    assert (await client.post("/keep")).status_code == 500
+    # A connection that was returned with its transaction would see what it wrote.
+    assert await count(engine) == 0
+
+
+async def test_a_commit_that_fails_after_a_cancellation_is_not_retried(
+    client: httpx2.AsyncClient, engine: AsyncEngine, before_commit: BeforeCommit
+) -> None:
+    def delay_and_refuse(sender: object) -> None:
+        await_only(asyncio.sleep(0.3))
+        refuse(sender)
+
+    before_commit(delay_and_refuse)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.post("/keep")
+    assert await count(engine) == 0
+
+
+def refuse(_: object) -> None:
+    raise ProgrammingError("COMMIT", None, Exception())

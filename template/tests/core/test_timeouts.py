@@ -7,7 +7,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
 
 from app.core.database import SessionDep
 from app.core.settings import SettingsError
@@ -51,13 +52,13 @@ async def test_a_handler_that_survives_its_cancellation_gives_the_answer(
 async def test_a_commit_that_has_begun_is_not_cancelled(
     client: httpx2.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = AsyncSession.commit
+    commit = Session.commit
 
-    async def delay(session: AsyncSession) -> None:
-        await asyncio.sleep(0.3)
-        await commit(session)
+    def delay(session: Session) -> None:
+        await_only(asyncio.sleep(0.3))
+        commit(session)
 
-    monkeypatch.setattr(AsyncSession, "commit", delay)
+    monkeypatch.setattr(Session, "commit", delay)
 
     @app.post("/keep", status_code=201)
     async def keep(session: SessionDep) -> None:

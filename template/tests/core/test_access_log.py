@@ -16,6 +16,12 @@ async def test_a_request_is_one_line_without_secrets(
     assert "s3cret" not in str(line)
 
 
+async def test_head_is_logged_as_such(client: httpx2.AsyncClient) -> None:
+    with capture_logs() as lines:
+        await client.head("/health/live")
+    assert [line["method"] for line in lines] == ["HEAD"]
+
+
 async def test_a_failure_is_logged_as_500(lenient_client: httpx2.AsyncClient, app: FastAPI) -> None:
     @app.get("/broken")
     async def broken() -> None:

@@ -10,8 +10,9 @@ ROWS = 1_000_000
 DEPTH = 900_000
 CURSOR = """
 from types import SimpleNamespace
-from app.core.pagination import encode_cursor
-print(encode_cursor("id", SimpleNamespace(id="{key}")))
+from app.core.cursors import encode_cursor
+from app.modules.item.models import Item
+print(encode_cursor(Item, "id", SimpleNamespace(id="{key}")))
 """
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, func, insert, select
+from sqlalchemy import Select, bindparam, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import ForUpdateParameter
@@ -14,7 +14,9 @@ from app.core.database import LOCKS_ROWS, StoredRow, read_rows
 from app.core.database_errors import explain
 from app.core.errors import ConflictError, InvalidError, Reason
 from app.core.models import Entity
-from app.core.pagination import PageQuery, Slice, page_statement
+from app.core.page_statements import page_statement, total_statement
+from app.core.pagination import PageQuery, Slice
+from app.core.query_check import check_query
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
@@ -27,6 +29,13 @@ class Repository(Generic[EntityT]):
     """
 
     model: type[EntityT]
+    # What pages are queried by; checked against the model when the repository is imported.
+    page_query: type[PageQuery] = PageQuery
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if hasattr(getattr(cls, "model", None), "__mapper__"):
+            check_query(cls.model, cls.page_query)
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
@@ -42,11 +51,11 @@ class Repository(Generic[EntityT]):
     async def page(self, query: PageQuery) -> Slice[EntityT]:
         """Return entities as the query sorts and filters them, those after the cursor.
 
-        Raises InvalidError for a cursor that is none.
+        Raises InvalidError for an invalid cursor.
         """
         statement, parameters = page_statement(self.model, query, select)
         entities = (await self.session.scalars(statement, parameters)).all()
-        return Slice.cut(entities, query, await self._total(query))
+        return Slice.cut(self.model, entities, query, await self._total(query))
 
     async def read(self, key: UUID) -> StoredRow | None:
         """Return the row of an entity."""
@@ -54,16 +63,16 @@ class Repository(Generic[EntityT]):
         return rows[0] if rows else None
 
     async def read_page(self, query: PageQuery) -> Slice[StoredRow]:
-        """Return rows as `page` returns entities. Raises InvalidError for a cursor that is none."""
+        """Return rows as `page` returns entities. Raises InvalidError for an invalid cursor."""
         statement, parameters = page_statement(self.model, query, select_rows)
         rows = await read_rows(self.session, statement, parameters)
-        return Slice.cut(rows, query, await self._total(query))
+        return Slice.cut(self.model, rows, query, await self._total(query))
 
     async def _total(self, query: PageQuery) -> int | None:
         if not query.total:
             return None
-        found = select(self.model).filter_by(**query.filters)
-        return await self.session.scalar(select(func.count()).select_from(found.subquery()))
+        statement, parameters = total_statement(self.model, query)
+        return await self.session.scalar(statement, parameters)
 
     async def add(self, entity: EntityT) -> EntityT:
         self.session.add(entity)

@@ -1,0 +1,69 @@
+"""Columns that pages are sorted by: which a model has, and what the rows of one store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy.types import NullType, TypeEngine
+
+from app.core.models import Entity
+from app.core.stored_types import below_decorators, conversions_of, stored_kind
+
+
+@dataclass(frozen=True)
+class SortColumn:
+    """A column that pages are sorted by, and what it stores, below its TypeDecorators.
+
+    What is stored is what the database compares, whatever class a TypeDecorator makes of it.
+    """
+
+    name: str
+    column: Any
+    type: TypeEngine[Any]
+    kind: Any
+    conversions: tuple[Callable[[Any], Any], ...]
+
+    def stored(self, value: Any) -> Any:
+        """Return what is stored for a value of the attribute."""
+        for convert in self.conversions:
+            value = convert(value)
+        return value
+
+
+@cache
+def sort_columns(model: type[Entity], order: str) -> tuple[SortColumn, ...]:
+    """Return the columns of an order: the one it names, after `-` if it descends, and the key.
+
+    Raises TypeError for a column that is missing or nullable, or whose values no cursor can carry.
+    """
+    names = dict.fromkeys((order.removeprefix("-"), "id"))
+    return tuple(_sort_column(name, find_column(model, name)) for name in names)
+
+
+def find_column(model: type[Entity], name: str) -> Any:
+    """Return the column of an attribute. Raises TypeError, with all names, if there is none."""
+    columns = model.__mapper__.columns
+    if name not in columns:
+        known = ", ".join(sorted(columns.keys()))
+        raise TypeError(f"{model.__name__} has no column {name!r}; its columns are: {known}")
+    return columns[name]
+
+
+def is_resolved(column: Any) -> bool:
+    """Return whether the type is known, which a foreign key takes from a model imported later."""
+    return not isinstance(column.type, NullType)
+
+
+def _sort_column(name: str, column: Any) -> SortColumn:
+    if getattr(column, "nullable", False):
+        raise TypeError(
+            f"{column} is nullable, and databases disagree on where NULL is sorted, so that pages"
+            " would miss rows; make the column NOT NULL"
+        )
+    stored, decorators = below_decorators(column.type)
+    try:
+        kind = stored_kind(stored)
+    except TypeError as error:
+        raise TypeError(f"{column} has the type {column.type!r}: {error}") from None
+    return SortColumn(name, column, stored, kind, conversions_of(stored, decorators))

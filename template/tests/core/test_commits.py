@@ -172,10 +172,10 @@ async def test_a_connection_that_is_lost_during_the_commit_leaves_its_outcome_un
 
 
 async def test_a_commit_that_fails_leaves_no_transaction_open(
-    client: httpx2.AsyncClient, engine: AsyncEngine, before_commit: BeforeCommit
+    lenient_client: httpx2.AsyncClient, engine: AsyncEngine, before_commit: BeforeCommit
 ) -> None:
     before_commit(refuse)
-    assert (await client.post("/keep")).status_code == 500
+    assert (await lenient_client.post("/keep")).status_code == 500
     # A connection that was returned with its transaction would see what it wrote.
     assert await count(engine) == 0
 

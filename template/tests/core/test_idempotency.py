@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.database import SessionDep, SessionFactory, create_session_factory
 from app.core.database_errors import OutcomeUnknownError
 from app.core.errors import ConflictError
-from app.core.idempotency import REMOVED_AT_ONCE, get_idempotency_settings, idempotent
+from app.core.idempotency import idempotent
+from app.core.idempotency_claim import REMOVED_AT_ONCE, get_idempotency_settings
 from app.core.idempotency_record import IdempotencyRecord
 from app.core.models import Base, utc_now
 

@@ -1,4 +1,4 @@
-"""Which pages of other origins may call this API from a browser (CORS); none unless told."""
+"""Which pages of other origins may call this API from a browser (CORS); none by default."""
 
 import re
 from typing import Annotated
@@ -17,17 +17,17 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 BELOW_A_DOMAIN = r"""
     https?(\?)?://
     (
-        {labels}
-        | \((\?:|(?!\?)) {labels} \)(\?|\*|\+|\{{\d*,?\d*\}})?      # which may be missing
+        LABELS
+        | \((\?:|(?!\?)) LABELS \)(\?|\*|\+|\{\d*,?\d*\})?      # which may be missing
     )?
     ([a-z0-9-]+(\\\.[a-z0-9-]+)+ | localhost)
-    (:\d+ | (\((\?:)?)? :(\\d|\[0-9\])(\+|\*|\{{\d*,?\d*\}}) (\)\??)?)?
+    (:\d+ | (\((\?:)?)? :(\\d|\[0-9\])(\+|\*|\{\d*,?\d*\}) (\)\??)?)?
 """
 # What ends in a dot: characters, classes, and groups without a group inside.
 LABELS = r"""
     ([^\\()|[] | \\. | \[\^?\]?([^\]\\]|\\.)*\] | \((\?:|(?!\?)) ([^\\()] | \\.)* \))* \\\.
 """
-SAFE_ALTERNATIVE = BELOW_A_DOMAIN.format(labels=LABELS)
+SAFE_ALTERNATIVE = BELOW_A_DOMAIN.replace("LABELS", LABELS)
 SAFE_PATTERN = re.compile(
     rf"\^? {SAFE_ALTERNATIVE} (\|{SAFE_ALTERNATIVE})* \$?", re.VERBOSE | re.IGNORECASE
 )

@@ -71,7 +71,7 @@ def demo(session: nox.Session) -> None:
     run_in_project(session, project, ROOT / "demo.py", *options)
     if not folders:
         session.log(
-            "The next demo replaces this project; nox -s demo -- FOLDER makes one that stays"
+            "The next demo replaces this project; to keep a project, run nox -s demo -- FOLDER"
         )
 
 

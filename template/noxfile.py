@@ -44,7 +44,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def initial(session: nox.Session) -> None:
-    """Rewrite the initial revision from the models, while no database has it."""
+    """Rewrite the initial revision from the models, unless it has been applied."""
     session.run(
         *("uv", "run", "python", "-m", "tools.initial_revision"),
         interrupt_timeout=10,

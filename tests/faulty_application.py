@@ -25,7 +25,7 @@ RUNNING = {
 }
 
 
-# What makes commits wait, and what lets them go on.
+# Statements that make commits wait, and that let them continue.
 BLOCK = {
     "postgresql": ("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", RELOAD),
     "mysql": ("FLUSH TABLES WITH READ LOCK",),
@@ -34,11 +34,11 @@ UNBLOCK = {
     "postgresql": ("ALTER SYSTEM RESET synchronous_standby_names", RELOAD),
     "mysql": ("UNLOCK TABLES",),
 }
-# PostgreSQL's processes read a setting some time later.
+# PostgreSQL's processes read settings with a delay.
 SECONDS_TO_RELOAD = 0.5
 CURRENT = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT connection_id()"}
 KILL = {"postgresql": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}
-# What violates a constraint at the commit; MariaDB and MySQL check all constraints before.
+# Violates a constraint at the commit; MariaDB and MySQL check all constraints earlier.
 CLASH = {
     "postgresql": (
         "CREATE TEMPORARY TABLE once (id INTEGER UNIQUE DEFERRABLE INITIALLY DEFERRED)",
@@ -57,7 +57,7 @@ async def execute(executor: AsyncSession | AsyncConnection, statements: Iterable
 
 
 async def block_commits(session: AsyncSession, engine: AsyncEngine, stack: AsyncExitStack) -> str:
-    """Make every commit wait until the stack is closed; return what kills the session."""
+    """Make every commit wait until the stack is closed; return SQL that kills the session."""
     name = engine.dialect.name
     own = await session.scalar(text(CURRENT[name]))
     connection = await stack.enter_async_context(engine.connect())
@@ -88,7 +88,7 @@ def create_app() -> FastAPI:
     async def write_slowly(
         session: SessionDep, request: Request, name: str, seconds: float, kill: bool = False
     ) -> None:
-        """Write; the commit waits for some seconds, and then ends, or is killed."""
+        """Write; the commit waits for some seconds, and then completes or is killed."""
         await ItemService(session).create(ItemCreate(name=name))
         engine: AsyncEngine = request.app.state.session_factory.kw["bind"]
         stack = AsyncExitStack()

@@ -1,4 +1,4 @@
-"""The application and a route that takes a key and its time: copied into a rendered project."""
+"""The application with a slow route that accepts a key; copied into a rendered project."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ def create_app() -> FastAPI:
 
     @router.get("/written")
     async def written() -> int:
-        """How many writes wait for their end, or have ended."""
+        """How many writes are waiting, or have ended."""
         return int(app.state.written)
 
     @router.get("/names")

@@ -1,4 +1,4 @@
-"""What docs/child_tables.md shows works as it stands there."""
+"""The code in docs/child_tables.md works as shown."""
 
 from collections.abc import Callable
 
@@ -20,6 +20,6 @@ def test_a_child_table_is_part_of_a_module(project: Callable[..., Project], data
     )
     made.python("-m", "pytest", "-q", *TESTS)
     if database == "sqlite":
-        # The code is the same on each.
+        # The code is the same on each database.
         run(["git", "add", "--all"], made.path)
         made.run("nox", "-s", "lint")

@@ -1,4 +1,4 @@
-"""What a project does as it is served, with the options of docs/deployment.md."""
+"""The behaviour of a served project, with the options in docs/deployment.md."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def documented_options(page: str) -> dict[str, str]:
 def served(
     lasting_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    """A project that nothing migrated, so that its lists fail."""
+    """A project without migrations applied, so that its lists fail."""
     made = lasting_project("sqlite")
     options = documented_options((made.path / "docs/deployment.md").read_text("utf-8"))
     assert len(options) == 3
@@ -36,7 +36,7 @@ def served(
 
 
 def exchange(served: Served, sent: bytes) -> bytes:
-    """Return all that comes back until the connection closes; nothing if it is reset."""
+    """Return everything received until the connection closes; nothing if it is reset."""
     address = urlsplit(served.address)
     with socket.create_connection((address.hostname, address.port), SECONDS) as connection:
         try:

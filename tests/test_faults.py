@@ -277,7 +277,7 @@ def test_a_commit_without_confirmation_is_a_504_that_invites_no_retry(
     query: dict[str, Any] = {"name": f"unknown-{kill}", "seconds": seconds, "kill": kill}
     started = time.monotonic()
     answer = impatient.ask("POST", "/write_slowly", **query)
-    # Up to two seconds more until a connection closes.
+    # A connection can take up to two more seconds to close.
     assert time.monotonic() - started < 6
     assert answer.is_problem(504), answer
     assert "retry-after" not in answer.headers

@@ -1,4 +1,4 @@
-"""A module that opts into idempotency keys is served on every database, as its page says."""
+"""A module with idempotency keys, as docs/idempotency.md describes it, on every database."""
 
 import os
 import re
@@ -26,7 +26,7 @@ LEASE = 3
 
 @dataclass(frozen=True)
 class Module:
-    """A project whose module has opted in, and a database that has the revision."""
+    """A project whose module has opted in, and a migrated database."""
 
     project: Project
     url: str

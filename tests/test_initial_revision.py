@@ -47,7 +47,7 @@ INVALID_QUERIES = ["sort=price", "email=%00"]
 
 
 def replace_between(made: Project, file: str, begin: str, end: str, new: str) -> None:
-    """Replace what is between two texts, the first of which stays."""
+    """Replace the text between two others."""
     path = made.path / file
     before, found, rest = path.read_text("utf-8").partition(begin)
     _, found_end, after = rest.partition(end)
@@ -57,7 +57,7 @@ def replace_between(made: Project, file: str, begin: str, end: str, new: str) ->
 
 
 def change_fields(made: Project) -> None:
-    """Do what a user does whose items have other fields, to nothing of the tests but constants."""
+    """Give items other fields, as a user would; in the tests, change only the constants."""
     models, schemas = "app/modules/item/models.py", "app/modules/item/schemas.py"
     edit(made.path / models, "    name: Mapped[str] = mapped_column(String(200), index=True)\n", "")
     line = "    description: Mapped[str | None] = mapped_column(String(2000))\n"
@@ -68,7 +68,7 @@ def change_fields(made: Project) -> None:
     replace_between(made, schemas, "ItemQuery(PageQuery):", "\n\nclass", QUERY)
     replace_between(made, schemas, "ItemRead(ReadSchema):", "    version", READ)
     constants = CONSTANTS + "\n"
-    begin = "# All that the tests below know of the fields"
+    begin = "# The only fields that the tests below use"
     replace_between(made, "tests/modules/test_item.py", begin, "\nasync def create(", constants)
 
 

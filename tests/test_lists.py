@@ -1,4 +1,4 @@
-"""What docs/lists.md shows works as it stands there, and mistakes are errors at start."""
+"""The code in docs/lists.md works as shown, and mistakes are errors at startup."""
 
 import re
 from collections.abc import Callable
@@ -45,7 +45,7 @@ async def test_documented_queries(
         link = page["next"]
     assert found == names
 """
-# What the page's commands find among these items.
+# The items that the page's commands find.
 FOUND = {
     "sort=-created_at": ["Chair", "Lamp shade", "Lamp"],
     "name=Lamp&name=Chair": ["Lamp", "Chair"],
@@ -55,7 +55,7 @@ FOUND = {
 
 
 def follow_page(made: Project) -> None:
-    """Declare what the page declares, and write a test of the commands that it shows."""
+    """Apply the page's declarations, and write a test of its commands."""
     page = (made.path / "docs/lists.md").read_text("utf-8")
     shown = [query.split("&limit")[0] for query in re.findall(r'curl "\$api\?(\S+)"', page)]
     assert [query for query in shown if "total" not in query and "colour" not in query] == [*FOUND]

@@ -1,4 +1,4 @@
-"""The private PostgreSQL of a rendered project: its programs, its data folder, interruptions."""
+"""The private PostgreSQL of a rendered project: programs, data folder, interruptions."""
 
 import os
 import shutil
@@ -74,7 +74,7 @@ def test_data_of_another_major_version_is_refused(made: Project) -> None:
     (data / "PG_VERSION").write_text("17\n")
     (data / "log").write_text("what an older server logged\n")
     printed = made.python("-m", "tests.serve", status=1).stdout
-    assert f"{data} was made by PostgreSQL 17; " in printed
+    assert f"{data} was created by PostgreSQL 17; " in printed
     assert "Remove the folder to start with an empty database." in printed
     assert "older server" not in printed
 
@@ -87,7 +87,7 @@ def test_a_second_server_is_refused_and_a_killed_one_is_repaired(
         made.sql(url, "CREATE TABLE kept (id INTEGER)", "INSERT INTO kept VALUES (1)")
         pid = (data / "postmaster.pid").read_text().split()[0]
         printed = made.python("-c", SERVE, str(data), status=1).stdout
-        assert f"A PostgreSQL server runs on {data} already, process {pid}." in printed
+        assert f"A PostgreSQL server is already running on {data}, process {pid}." in printed
         assert made.sql(url, "SELECT * FROM kept") == [[1]]
         os.kill(int(pid), signal.SIGKILL)
     with made.server(str(data.parent)) as url:

@@ -1,4 +1,4 @@
-"""The Pythons that are promised, tested and shipped are the same ones."""
+"""The Python versions that are documented, tested and shipped are the same."""
 
 import re
 import tomllib

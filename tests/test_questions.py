@@ -84,7 +84,7 @@ def test_a_misspelt_question_is_an_error(template: Path, tmp_path: Path) -> None
         (["none"], "Rename 'none': Python uses this name"),
         (["page"], "Rename 'page': the generated code uses this name"),
         (["con"], "Rename 'con': Windows reserves this name"),
-        (["items"], "Use a singular: 'items' looks like a plural"),
+        (["items"], "Use the singular: 'items' looks like a plural"),
         (["order_lines"], "looks like a plural"),
         (["item", "item"], "Rename 'item': another module has the class Item"),
         (["item2", "item_2"], "Rename 'item_2': another module has the class Item2"),
@@ -103,15 +103,15 @@ def test_bad_modules_are_refused_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ({"project_name": ""}, "Enter a name, such as My Service: it is empty"),
-        ({"project_name": "  "}, "it is empty"),
+        ({"project_name": ""}, "Enter a name, such as My Service: the answer is empty"),
+        ({"project_name": "  "}, "the answer is empty"),
         ({"project_name": " Shop"}, "Remove spaces at the start and end"),
         ({"project_name": "x" * 61}, "Use at most 60 characters"),
         ({"project_name": 'The "Shop"'}, 'Remove ", \\ and control characters'),
         ({"project_name": "Shop\\"}, 'Remove ", \\ and control characters'),
         ({"project_name": "Shop\nShop"}, 'Remove ", \\ and control characters'),
-        ({"description": "one\ntwo"}, "Write it in one line"),
-        ({"description": "x" * 201}, "Use at most 200 characters: it has 201"),
+        ({"description": "one\ntwo"}, "Write it on one line"),
+        ({"description": "x" * 201}, "Use at most 200 characters: the description has 201"),
         ({"database": "oracle"}, "database"),
         ({"model_discovery": "magic"}, "magic"),
         ({"shared_tables": "auth_*"}, "Write a list, like ['auth_*']: 'auth_*' is not a list"),
@@ -293,7 +293,7 @@ def test_bad_answers_on_the_command_line_end_with_the_reason(
 ) -> None:
     command = [sys.executable, "-m", "copier", "copy", "--defaults", "--data", "modules=[items]"]
     done = run([*command, str(template), "project"], tmp_path, status=1)
-    assert done.stdout.rstrip().endswith("Use a singular: 'items' looks like a plural.")
+    assert done.stdout.rstrip().endswith("Use the singular: 'items' looks like a plural.")
     assert not (tmp_path / "project").exists()
 
 
@@ -337,7 +337,7 @@ def test_a_link_in_place_of_a_rendered_folder_is_refused(template: Path, tmp_pat
     project = tmp_path / "project"
     (project / "elsewhere").mkdir(parents=True)
     (project / "app").symlink_to("elsewhere")
-    with pytest.raises(ValueError, match="Replace the link 'app' by a folder"):
+    with pytest.raises(ValueError, match="Replace the link 'app' with a folder"):
         render(template, project)
     assert not any((project / "elsewhere").iterdir())
     assert [path.name for path in project.iterdir() if path.name != "app"] == ["elsewhere"]
@@ -356,13 +356,13 @@ def test_a_pattern_of_many_wildcards_takes_no_time(naming: Any, pattern: str) ->
     "pattern", ["*", "a*", "*a", "a*b*c", "a?c", "*b*", "**b**", "?*?", "a*b", "*bc*d*", "abc"]
 )
 def test_a_pattern_matches_what_the_project_will_match(naming: Any, pattern: str) -> None:
-    """The project matches by fnmatch."""
+    """The project matches with fnmatch."""
     regex = naming.glob_regex(pattern)
     for table in ("abc", "a", "bcd", "abcd", "xbcyd", "aabbcc", "ac", "b"):
         assert bool(re.search(regex, table)) is fnmatchcase(table, pattern), table
 
 
-# What Copier writes before a message.
+# The prefix that Copier writes before a message.
 PROMPT = "Validation error for question '{}': "
 TYPICAL: dict[str, list[Any]] = {
     "project_name": ["", " Shop", "x" * 61, 'The "Shop"'],
@@ -377,7 +377,7 @@ TYPICAL: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("question", TYPICAL)
 def test_a_prompt_shows_what_to_do(naming: Any, question: str) -> None:
-    """It cuts the message off at the end of the line."""
+    """A prompt cuts the message off at the end of the line."""
     ask = getattr(naming, f"{question}_error")
     for answer in TYPICAL[question]:
         message = ask(answer, ["item"]) if question == "shared_tables" else ask(answer)
@@ -402,7 +402,7 @@ def test_no_table_of_the_tests_can_be_the_table_of_a_module(
         name
         for file in (made / "tests").rglob("*.py")
         for name in SQL_TABLE.findall(file.read_text("utf-8"))
-        # A schema of the server's, not a table.
+        # A schema of the server, not a table.
         if name != "information_schema"
     }
     assert len(found) > 10

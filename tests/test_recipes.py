@@ -1,4 +1,4 @@
-"""What the pages in docs/ show works as it stands there, all of it in one project."""
+"""The code on the pages in docs/ works as shown, all together in one project."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ IMPORT = ("-m", "app.modules.item.import_csv", "items.csv")
 
 
 def follow_page(made: Project, name: str) -> str:
-    """Do to the files what a page shows; return the page."""
+    """Apply the changes that a page shows; return the page."""
     page = (made.path / f"docs/{name}.md").read_text("utf-8")
     for kind, text in BLOCK.findall(page):
         if kind == "diff":
@@ -25,14 +25,14 @@ def follow_page(made: Project, name: str) -> str:
             run(["git", "apply", "--unidiff-zero", str(patch)], made.path)
         else:
             file, _, content = text.removeprefix("# ").partition("\n")
-            # Settings are added to those that are there.
+            # Settings are appended to the existing ones.
             with (made.path / file).open("a", encoding="utf-8") as opened:
                 opened.write(content)
     return page
 
 
 def install_multipart(folder: Path) -> None:
-    """Do what `uv add python-multipart` does, without a change of the shared environment."""
+    """Do what `uv add python-multipart` does, without changing the shared environment."""
     run(["uv", "pip", "install", "--quiet", "--target", str(folder), "python-multipart"], Path("/"))
 
 

@@ -16,7 +16,7 @@ CONCERNS = {
     *("access_log", "body_limit", "cors", "head_requests", "interactive_docs", "logs"),
     *("request_id", "retries", "security_headers", "telemetry", "timeouts", "trusted_hosts"),
 }
-# Those that a module opts into.
+# Features that a module opts into.
 OPTIONS = {"idempotency", "soft_delete"}
 CONCERNS |= OPTIONS
 

@@ -46,7 +46,7 @@ def test_a_bare_pytest_leaves_out_the_tests_of_the_template(
     own = made.path / "tests/billing/test_bills.py"
     own.parent.mkdir()
     own.write_text("def test_it() -> None: ...\n", "utf-8")
-    # With a worker, which is given the paths as arguments.
+    # With a worker, which gets the paths as arguments.
     bare = made.python("-m", "pytest", "--numprocesses", "1", "--verbose").stdout
     assert "tests/billing/test_bills.py" in bare
     assert "tests/modules/test_item.py" in bare
@@ -76,7 +76,7 @@ def test_models_without_a_revision_are_one_failure(
     assert failed.startswith("tests/test_migrations.py::test_the_models_are_what_the_migrations")
     assert f"AssertionError: {advice}" in printed
     assert not re.search("^ERROR ", printed, re.MULTILINE)
-    # Where all is skipped, the run fails all the same.
+    # If every test is skipped, the run still fails.
     printed = made.python("-m", "pytest", "-q", "tests/modules", status=1).stdout
     assert set(re.findall(r"^SKIPPED \[\d+\] \S+ (.{79})", printed, re.MULTILINE)) == {advice[:79]}
 

@@ -118,7 +118,7 @@ def test_the_workflow_runs_nothing_that_an_update_brings_where_it_has_a_token(
     for script in ("available", "conflicts"):
         code = f"import os\n\nos.system({attack!r})\n"
         (template / "template/updates" / f"{script}.py").write_text(code, "utf-8")
-    # A folder called .git cannot be committed, but rendered, and Copier's own git runs its hooks.
+    # A .git folder cannot be committed, but it can be rendered, and Copier's git runs its hooks.
     hooks = template / "template/{{ '.git' }}/hooks"
     hooks.mkdir(parents=True)
     for hook in ("pre-commit", "commit-msg", "pre-push", "post-checkout"):
@@ -140,7 +140,7 @@ def branches(origin: Path) -> set[str]:
 
 
 def checks_out_and_updates(made: Project, origin: Path, folder: Path) -> list[str]:
-    """Do in a folder what GitHub does; return the calls of its command line."""
+    """Run the workflow in a folder as GitHub would; return the calls of its command line."""
     folder.mkdir()
     text = git(origin, "show", "main:.github/workflows/template.yml")
     workflow = yaml.safe_load(text)
@@ -165,7 +165,7 @@ def run_job(job: dict[str, Any], origin: Path, checkout: Path) -> str:
     outputs = folder / f"outputs-{checkout.name}"
     outputs.touch()
     for step in job["steps"]:
-        # The others are actions, which copy the repository and the folder between the jobs.
+        # The other steps are actions, which copy the repository and the folder between jobs.
         if "run" in step:
             run(
                 ["bash", "-e", "-c", step["run"]],

@@ -246,7 +246,7 @@ def newer_template(repository: Path, folder: Path, made: Project) -> Path:
 def test_a_module_is_added_without_an_update(
     committed: Callable[..., Project], repository: Path, tmp_path: Path, version: str
 ) -> None:
-    """The template has moved on, and the project stays at its version."""
+    """The template has a newer version, and the project stays at its own."""
     made = committed(version)
     newer = newer_template(repository, tmp_path, made)
     append(newer, "template/.dockerignore", "!more\n")
@@ -267,7 +267,7 @@ def copier_run(made: Project, *arguments: str, status: int = 0) -> str:
 def test_a_project_of_a_commit_between_releases_follows_head_until_the_next_release(
     committed: Callable[..., Project], repository: Path, tmp_path: Path
 ) -> None:
-    """As of `copier copy --vcs-ref HEAD`, which the message and the documentation explain."""
+    """As made by `copier copy --vcs-ref HEAD`; the message and the documentation explain it."""
     made = committed()
     template = newer_template(repository, tmp_path, made)
     append(template, "template/.dockerignore", "!first\n")
@@ -298,7 +298,7 @@ def test_a_link_in_place_of_a_rendered_folder_is_refused_and_nothing_is_written(
     (made.path / "app").rename(made.path / "code")
     (made.path / "app").symlink_to("code")
     commit(made.path)
-    with pytest.raises(ValueError, match="Replace the link 'app' by a folder"):
+    with pytest.raises(ValueError, match="Replace the link 'app' with a folder"):
         update(made.path, modules=["item", "price"])
     assert status(made.path) == set()
 

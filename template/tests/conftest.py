@@ -28,12 +28,12 @@ from tests.database_server import ServerError, ServerMissingError, new_database,
 
 SERVER = "TEST_DATABASE_URL"
 REASON = "TEST_DATABASE_UNAVAILABLE"
-# What the template's own tests are in; see docs/testing.md.
+# The template's own tests; see docs/testing.md.
 CORE_TESTS = PROJECT_ROOT / "tests" / "core"
 DRIFT = "The models and the migrations differ"
 GENERATE_REVISION = (
-    'generate the revision first: uv run alembic revision --autogenerate -m "…"; or, while no'
-    " database has the initial revision, write it again: uv run nox -s initial"
+    'generate the revision first: uv run alembic revision --autogenerate -m "…"; or, if the'
+    " initial revision has not been applied to any database, rewrite it: uv run nox -s initial"
 )
 
 StatementLimit: TypeAlias = Callable[[int], AbstractContextManager[None]]
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start one private server for all workers, unless TEST_DATABASE_URL names another."""
-    # Processes that tests start inherit these.
+    # Inherited by processes that tests start.
     os.environ.update(read_test_settings())
     no_paths_given = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if no_paths_given and not config.option.all:
@@ -76,7 +76,7 @@ def read_test_settings() -> dict[str, str]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which nothing failed only because drift skipped the tests."""
+    """Fail a run that passed only because drift skipped the tests."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", ()) if reporter else ()
     if any(DRIFT in str(report.longrepr) for report in skipped):
@@ -201,14 +201,14 @@ def app(configured_app: Callable[..., FastAPI]) -> FastAPI:
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client; an exception that the application does not handle fails the test."""
+    """A client; an unhandled exception of the application fails the test."""
     async with connect(app) as client:
         yield client
 
 
 @pytest.fixture
 async def lenient_client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client that gets the 500 for what the application does not handle."""
+    """A client that gets a 500 for an unhandled exception of the application."""
     async with connect(app, raise_errors=False) as client:
         yield client
 
@@ -216,7 +216,7 @@ async def lenient_client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 def connect(
     app: FastAPI, base_url: str = "http://test", *, raise_errors: bool = True
 ) -> httpx2.AsyncClient:
-    """Return a client that raises what the application does not handle, or gets the 500 for it."""
+    """Return a client that raises unhandled exceptions of the application, or gets the 500."""
     transport = httpx2.ASGITransport(app, raise_app_exceptions=raise_errors)
     return httpx2.AsyncClient(transport=transport, base_url=base_url)
 

@@ -1,4 +1,4 @@
-"""Writes the initial revision again, from the models: what `nox -s initial` runs."""
+"""Rewrites the initial revision from the models; run by `nox -s initial`."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ NEXT_REVISION = 'generate the next one: uv run alembic revision --autogenerate -
 
 
 class RefusedError(RuntimeError):
-    """Says why the initial revision stays as it is."""
+    """The initial revision cannot be rewritten."""
 
 
 def main() -> int:
@@ -58,7 +58,7 @@ def find_initial() -> Script:
     revisions = list(scripts.walk_revisions())
     if len(revisions) != 1:
         raise RefusedError(
-            f"{VERSIONS} has {len(revisions)} revisions; only a single one can be rewritten."
+            f"{VERSIONS} has {len(revisions)} revisions; only a single revision can be rewritten."
             f" Instead, {NEXT_REVISION}"
         )
     return revisions[0]
@@ -73,12 +73,12 @@ def find_url() -> URL | None:
             return read_settings(Settings).database.url
         return None
     is_file = url.get_backend_name() == "sqlite"
-    # To connect would create the file.
+    # Connecting would create the file.
     return None if is_file and not Path(url.database or "").exists() else url
 
 
 async def refuse_if_applied(initial: Script, url: URL) -> None:
-    """Raise RefusedError if a database has any revision; say so if it cannot be reached."""
+    """Raise RefusedError if a database has a revision; print a note if it cannot be reached."""
     engine = dialect.create_engine(url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
@@ -91,24 +91,24 @@ async def refuse_if_applied(initial: Script, url: URL) -> None:
         await engine.dispose()
     if heads:
         raise RefusedError(
-            f"Revision {', '.join(heads)} has been applied to {url!r}, which no rewritten revision"
-            f" would describe. Instead, {NEXT_REVISION}. If its data can go, first run:"
+            f"Revision {', '.join(heads)} has been applied to {url!r}, which a rewritten revision"
+            f" would no longer match. Instead, {NEXT_REVISION}. Or, if the data can be lost, first run:"
             " uv run alembic downgrade base"
         )
 
 
 def find_applied(connection: Connection) -> tuple[str, ...]:
-    """Return the revisions that a database is at."""
+    """Return the current revisions of a database."""
     return MigrationContext.configure(connection).get_current_heads()
 
 
 def rewrite(initial: Script) -> None:
-    """Replace the file of a revision once another one is complete.
+    """Replace the file of a revision, once the new file is complete.
 
     Raises RefusedError if there are no tables, ServerError without a server, and what importing
     the models raises.
     """
-    # Beside the others, where ruff finds the project's settings and a rename is atomic.
+    # In the same folder, where ruff finds the project's settings and a rename is atomic.
     with run_any_server() as server_url, TemporaryDirectory(prefix=".", dir=VERSIONS) as folder:
         asyncio.run(generate(server_url, initial, Path(folder)))
         files = list(Path(folder).glob("*.py"))
@@ -131,7 +131,7 @@ def run_any_server() -> Iterator[str]:
 
 
 async def generate(server_url: str, initial: Script, folder: Path) -> None:
-    """Write to a folder the revision that makes an empty database what the models describe."""
+    """Write a revision to a folder that creates the tables of the models in an empty database."""
     async with new_database(server_url, "initial") as url:
         engine = dialect.create_engine(dialect.parse_url(url), poolclass=NullPool)
         try:

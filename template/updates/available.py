@@ -67,7 +67,7 @@ if __name__ == "__main__":
     # Copier's version of a commit after a release, such as 1.0.0.post1.dev0+1a2b3c4.
     if latest <= current and current.is_postrelease:
         print(f"This project follows {current}, a commit after the template's release {latest}.")
-        print("There is no newer release. For the newest commit, with nothing uncommitted:")
+        print("There is no newer release. To get the newest commit, with nothing uncommitted:")
         print("uvx copier update --defaults --vcs-ref HEAD")
     elif latest <= current:
         print(f"The template has nothing newer than {current}, which this project follows.")

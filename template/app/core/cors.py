@@ -1,4 +1,4 @@
-"""Which pages of other origins may call this API from a browser (CORS); none by default."""
+"""CORS: which other origins may call this API from a browser; none by default."""
 
 import re
 from typing import Annotated
@@ -12,18 +12,18 @@ from app.core.settings import FROM_ENVIRONMENT, CommaSeparated, read_settings
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 
-# A pattern that matches only a domain that it names, or those below it: the domain is literal, and
-# comes after `//` or a dot. `.*example\.com` would match evilexample.com as well.
+# A pattern that matches only a literal domain and its subdomains: the domain comes after `//` or a
+# dot. `.*example\.com` would match evilexample.com as well.
 BELOW_A_DOMAIN = r"""
     https?(\?)?://
     (
         LABELS
-        | \((\?:|(?!\?)) LABELS \)(\?|\*|\+|\{\d*,?\d*\})?      # which may be missing
+        | \((\?:|(?!\?)) LABELS \)(\?|\*|\+|\{\d*,?\d*\})?      # optional
     )?
     ([a-z0-9-]+(\\\.[a-z0-9-]+)+ | localhost)
     (:\d+ | (\((\?:)?)? :(\\d|\[0-9\])(\+|\*|\{\d*,?\d*\}) (\)\??)?)?
 """
-# What ends in a dot: characters, classes, and groups without a group inside.
+# Labels that end with a dot: characters, classes, and groups without nested groups.
 LABELS = r"""
     ([^\\()|[] | \\. | \[\^?\]?([^\]\\]|\\.)*\] | \((\?:|(?!\?)) ([^\\()] | \\.)* \))* \\\.
 """
@@ -64,9 +64,9 @@ class CORSSettings(BaseSettings):
         regex: re.Pattern[str] | None = info.data.get("allow_origin_regex")
         if value and regex and not SAFE_PATTERN.fullmatch(regex.pattern):
             raise ValueError(
-                f"CORS_ALLOW_ORIGIN_REGEX {regex.pattern!r} can match domains of others, whose"
-                r" pages could act as their visitors; write https://([a-z0-9-]+\.)?example\.com,"
-                r" with a literal domain at the end, after '//' or '\.'"
+                f"CORS_ALLOW_ORIGIN_REGEX {regex.pattern!r} can match other sites, which"
+                " could then send requests with their visitors' credentials; end it with a literal"
+                r" domain after '//' or '\.', such as https://([a-z0-9-]+\.)?example\.com"
             )
         return value
 

@@ -13,7 +13,7 @@ from app.core.sort_columns import sort_columns
 
 
 def encode_cursor(model: type[Entity], order: str, row: object) -> str:
-    """Return the position of an entity, or of its row, in a sort order."""
+    """Return a cursor for the position of an entity or a row in a sort order."""
     values = [one.stored(getattr(row, one.name)) for one in sort_columns(model, order)]
     return urlsafe_b64encode(to_json([order, *values])).rstrip(b"=").decode()
 
@@ -21,7 +21,7 @@ def encode_cursor(model: type[Entity], order: str, row: object) -> str:
 def decode_cursor(model: type[Entity], order: str, cursor: str) -> list[Any]:
     """Return the stored values that `encode_cursor` put into a cursor.
 
-    Raises InvalidError for a cursor of another list or sort order, and for one that was forged.
+    Raises InvalidError for a cursor of another list or sort order, and for a forged one.
     """
     try:
         position = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
@@ -30,7 +30,7 @@ def decode_cursor(model: type[Entity], order: str, cursor: str) -> list[Any]:
         raise InvalidError(
             f"Invalid cursor {cursor[:40]!r} for this list and sort order; omit `cursor` to start"
             " from the first page.",
-            [Reason(location=["query", "cursor"], reason="is not from a page of this order")],
+            [Reason(location=["query", "cursor"], reason="is invalid for this sort order")],
         ) from None
 
 

@@ -32,13 +32,13 @@ StoredRow: TypeAlias = Row[*tuple[Any, ...]]
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # What was in use this many seconds ago is taken to be alive.
 SECONDS_ALIVE = 1.0
-# Given to a connection to close before it is closed by force.
+# How long a connection may take to close before it is closed by force.
 SECONDS_TO_CLOSE = 5.0
 # Under which a session's `info` has the engine of `read_rows`.
 READER = "reader"
-# Under which it has whether repositories lock the rows that they get.
+# The key in its `info` for whether repositories lock the rows that they get.
 LOCKS_ROWS = "locks_rows"
-# Under which a request's scope has the session that it opened.
+# The key in a request's scope for the session that it opened.
 SESSION = "database_session"
 
 
@@ -124,11 +124,11 @@ def _pool_options(settings: DatabaseSettings) -> dict[str, Any]:
 async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
     """Yield the session of a request; commit if the handler returns, roll back if it raises.
 
-    Raises OutcomeUnknownError if the database does not say whether the commit succeeded.
+    Raises OutcomeUnknownError if the database does not confirm whether the commit succeeded.
     """
     factory: SessionFactory = request.app.state.session_factory
     session = request.scope[SESSION] = factory()
-    # app.core.retries asks for it.
+    # Set by app.core.retries.
     session.info[LOCKS_ROWS] = request.scope.get("locks_rows", False)
     try:
         if dialect.READING and request.method in SAFE_METHODS:
@@ -149,20 +149,20 @@ async def _commit(session: AsyncSession, request: Request) -> None:
     if request.method in SAFE_METHODS:
         return await session.commit()
     if session.new or session.dirty or session.deleted:
-        # What fails before COMMIT is sent is rolled back for certain.
+        # An error before COMMIT is sent is certain to roll back.
         await session.flush()
     await _finish_commit(session, request.app.state.settings.database.statement_timeout)
 
 
 async def _finish_commit(session: AsyncSession, seconds: float) -> None:
-    """Commit, even if the request is cancelled meanwhile: by a timeout, or as its client left.
+    """Commit, even if the request is cancelled meanwhile by a timeout or a client disconnect.
 
-    Raises OutcomeUnknownError if the connection is lost, or there is no answer in these seconds.
+    Raises OutcomeUnknownError if the connection is lost or `seconds` pass without confirmation.
     """
     commit = asyncio.create_task(session.run_sync(_commit_or_disconnect))
     await _wait_for(commit, seconds)
     while not commit.done():
-        # It disconnects then; when cancelled again, without saying goodbye.
+        # Cancelled once, it disconnects cleanly; cancelled again, it drops the connection.
         commit.cancel()
         await _wait_for(commit, SECONDS_TO_CLOSE)
     try:
@@ -171,7 +171,7 @@ async def _finish_commit(session: AsyncSession, seconds: float) -> None:
         raise _unknown(f"the database did not confirm it within {seconds:g} s", error) from None
     except DBAPIError as error:
         if meaning(error) is Meaning.UNAVAILABLE:
-            raise _unknown("the database failed before it confirmed it", error) from error
+            raise _unknown("the database failed before it confirmed the commit", error) from error
         if (task := asyncio.current_task()) and task.cancelling():
             # Rolled back, as by a cancellation before the commit; there is no time to retry.
             raise asyncio.CancelledError from error
@@ -189,7 +189,7 @@ def _commit_or_disconnect(session: SyncSession) -> None:
 
 
 async def _wait_for(task: asyncio.Task[None], seconds: float) -> None:
-    """Wait until a task ends or time is up; to be cancelled does not end the wait."""
+    """Wait until a task ends or the time is up; cancellation does not end the wait."""
     deadline = time.monotonic() + seconds
     while not task.done() and (remaining := deadline - time.monotonic()) > 0:
         with suppress(asyncio.CancelledError):

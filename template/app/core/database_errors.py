@@ -38,15 +38,15 @@ class ChangedError(AppError):
 
     def __init__(self) -> None:
         super().__init__(
-            "It does not match If-Match: another request changed or deleted it;"
+            "The resource does not match If-Match: another request changed or deleted it;"
             " read it again to get the current ETag."
         )
 
 
 class OutcomeUnknownError(AppError):
-    """A commit was sent, and the database did not answer it: the change may be stored.
+    """A commit was sent, but the database did not confirm it: the change may be stored.
 
-    There is no `Retry-After`: to send the request again could store it twice.
+    The response has no `Retry-After`: repeating the request could store the change twice.
     """
 
     status = HTTPStatus.GATEWAY_TIMEOUT
@@ -62,10 +62,10 @@ class OutcomeUnknownError(AppError):
 def explain(
     error: DBAPIError, fields: Mapping[str, Location] | None = None, whole: Location | None = None
 ) -> AppError | None:
-    """Return what a client is told of an error of the database; None if it is the server's own.
+    """Return the error for the client; None if the error is the server's own.
 
-    `fields` has the locations of what the client sent, by name. A reason that concerns none of them
-    has the location `whole`, by default [], and names its subject.
+    `fields` maps the names of what the client sent to locations. A reason about anything else has
+    the location `whole`, by default [], and names its subject.
     """
     match meaning(error):
         case Meaning.CLASH:
@@ -90,7 +90,7 @@ def _located(
 
 
 def clash(error: DBAPIError) -> tuple[list[str], str]:
-    """Return the names of what clashes, columns if possible, and how; never what is stored."""
+    """Return the names of what clashes, columns if possible, and why; never stored values."""
     name = violated(error)
     found = constraint(name)
     deletes = (error.statement or "").startswith("DELETE")
@@ -103,7 +103,7 @@ def clash(error: DBAPIError) -> tuple[list[str], str]:
             reason = "refers to what is not there, or is still referred to"
         case CheckConstraint():
             return [str(found.name)], "does not hold"
-        # SQLite names no reference.
+        # SQLite does not name foreign keys.
         case None if name is None and deletes:
             return ["it"], "is still referred to"
         case _:
@@ -140,15 +140,15 @@ async def handle_database_error(request: Request, error: DBAPIError) -> Response
 async def handle_stale_data(request: Request, error: StaleDataError) -> Response:
     if requires_version(request):
         return await handle_app_error(request, ChangedError())
-    # Without a condition the client may overwrite any version: app.core.retries runs it again.
+    # Without If-Match, the client may overwrite any version: app.core.retries tries again.
     if request.scope.get("retries"):
         raise error
-    told = ConflictError("Another request changed or deleted it at the same time; try again.")
+    told = ConflictError("Another request changed or deleted the resource meanwhile; try again.")
     return await handle_app_error(request, told)
 
 
 def requires_version(request: Request) -> bool:
-    """Return whether a request may change only the versions that its `If-Match` lists."""
+    """Return whether a request may change only the versions listed in its `If-Match`."""
     return request.headers.get("If-Match", "*") != "*"
 
 

@@ -1,4 +1,4 @@
-"""Why the database was unavailable: one line of the log, without traceback, values and password."""
+"""Logs why the database was unavailable, in one line without traceback, values or password."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ logger = structlog.get_logger("app.database")
 
 
 def log_unavailable(error: Exception) -> None:
-    """Log what the driver said; one line for each response, as the access log has."""
+    """Log the driver's error in one line per response, like the access log."""
     logger.warning("database unavailable", **cause(error))
 
 
@@ -17,20 +17,20 @@ def cause(error: Exception) -> dict[str, Any]:
     """Return the type, the code and the message of the driver's error."""
     found: BaseException = error
     if isinstance(error, DBAPIError) and error.orig is not None:
-        # What SQLAlchemy's adapter of an async driver raises stands for an error of that driver.
+        # SQLAlchemy's adapters of async drivers raise their own errors from those of the driver.
         found = error.orig.__cause__ or error.orig
     named = {"error": type(found).__name__, "code": code(found), "reason": message(found)}
     return {name: value for name, value in named.items() if value not in (None, "")}
 
 
 def code(error: BaseException) -> object:
-    """Return the number of the server or the system, the SQLSTATE, or SQLite's name."""
+    """Return the error number of the server or system, the SQLSTATE, or SQLite's error name."""
     if error.args and isinstance(error.args[0], int):
         return error.args[0]
     return getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
 
 
 def message(error: BaseException) -> str:
-    # Without what drivers add to it, which may quote what is stored.
+    # Without the details that drivers append, which may quote stored values.
     lines = str(error.args[-1]).splitlines() if error.args else []
     return lines[0] if lines else ""

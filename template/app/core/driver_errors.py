@@ -7,7 +7,7 @@ from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, OperationalError
 
-# After an error for which MySQL or SQLite rolled back the whole transaction.
+# Follows an error for which MySQL or SQLite rolled back the whole transaction.
 LOST_SAVEPOINT = re.compile(r"SAVEPOINT \S+ does not exist|no such savepoint")
 
 
@@ -42,7 +42,7 @@ def _translate(context: ExceptionContext) -> Exception | None:
         context.is_disconnect = True
         return _lost(context.statement, error)
     if LOST_SAVEPOINT.search(str(error)):
-        # What the transaction wrote before the savepoint is lost, so it must not go on.
+        # Everything written before the savepoint is lost, so the transaction must not continue.
         context.is_disconnect = True
         context.invalidate_pool_on_disconnect = False
         return None

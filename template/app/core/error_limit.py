@@ -1,7 +1,7 @@
-"""How many errors of an invalid request are looked for and reported, so that none stops a process.
+"""Limits the errors that are collected and reported, so that a request cannot block a process.
 
-Pydantic collects all errors, and FastAPI makes several objects of each: a list of 1,000 objects
-with 130 unknown keys each took four seconds, in which nothing else ran.
+Pydantic collects all errors, and FastAPI creates several objects for each: a list of 1,000 objects
+with 130 unknown keys each took four seconds, during which nothing else ran.
 """
 
 from typing import Any
@@ -13,13 +13,13 @@ from pydantic_core.core_schema import ValidatorFunctionWrapHandler, no_info_wrap
 MAX_ERRORS = 100
 """Errors that a response lists."""
 MAX_ERRORS_PER_OBJECT = 1000
-"""Errors of one object, with all inside of it, beyond which they are only counted."""
+"""Errors of one object, including nested ones, beyond which they are only counted."""
 
 
 def limit_errors(error: ValidationError) -> None:
-    """Raise PydanticCustomError in the place of an error that holds too many others.
+    """Raise PydanticCustomError in place of an error that contains too many others.
 
-    They exist as Python objects only once `errors()` is called, which can take only all of them.
+    They become Python objects only when `errors()` is called, which always returns all of them.
     """
     if (count := error.error_count()) > MAX_ERRORS_PER_OBJECT:
         raise PydanticCustomError(
@@ -28,7 +28,7 @@ def limit_errors(error: ValidationError) -> None:
 
 
 class StopEarly:
-    """Annotates a list: no item is checked after those that have more than MAX_ERRORS together."""
+    """Annotates a list: validation stops once its items have more than MAX_ERRORS in total."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -42,12 +42,12 @@ def _stop_early(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     except ValidationError as error:
         if error.error_count() <= MAX_ERRORS or not isinstance(value, list):
             raise
-    # From the start again, so that the locations of errors stay right.
+    # Start over, so that the locations of errors are correct.
     return handler(value[: _count_until_limit(value, handler)])
 
 
 def _count_until_limit(items: list[Any], handler: ValidatorFunctionWrapHandler) -> int:
-    """Return how many items, from the first on, have more than MAX_ERRORS together."""
+    """Return how many leading items have more than MAX_ERRORS in total."""
     found = 0
     for count, item in enumerate(items, start=1):
         try:

@@ -23,7 +23,7 @@ class Reason(BaseModel):
     """What is wrong with one part of a request."""
 
     location: list[str | int] = Field(
-        description="Where it is; [] is nowhere in the request; rows of a list are numbered from 0",
+        description="Path in the request, [] if there is none; rows of a list are numbered from 0",
         examples=[["body", "name"]],
     )
     reason: str
@@ -134,13 +134,13 @@ async def handle_invalid_request(_request: Request, error: RequestValidationErro
     errors = [Reason(location=list(e["loc"]), reason=e["msg"]) for e in found[:MAX_ERRORS]]
     detail = "The request is invalid."
     if len(found) > MAX_ERRORS:
-        # How many there are is unknown: what came after so many was not looked at.
+        # The total is unknown: validation may have stopped early.
         detail += f" It has more than {MAX_ERRORS} errors; the first {MAX_ERRORS} are listed."
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
 
 
 async def handle_invalid_response(_request: Request, error: ResponseValidationError) -> Response:
-    """Raise the error without the values, which the log would show; it is an unexpected one."""
+    """Raise the error without its values, which would be logged; it is an unexpected error."""
     reasons = [{"loc": e["loc"], "msg": e["msg"]} for e in error.errors()[:MAX_ERRORS]]
     safe = ResponseValidationError(reasons, endpoint_ctx=error.endpoint_ctx)
     raise safe.with_traceback(error.__traceback__) from None
@@ -149,7 +149,7 @@ async def handle_invalid_response(_request: Request, error: ResponseValidationEr
 async def handle_unexpected_error(request: Request, _error: Exception) -> Response:
     request_id = get_contextvars().get("request_id")
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    # Servers end the connection of a request that raised; HTTP/2 has no such header.
+    # Servers close the connection after an exception; HTTP/2 has no `Connection` header.
     is_http_1 = str(request.scope.get("http_version", "1.1")).startswith("1")
     headers = {"Connection": "close"} if is_http_1 else {}
     return problem(status, "The server failed.", headers=headers, request_id=request_id)

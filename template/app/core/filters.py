@@ -1,4 +1,4 @@
-"""Filters of lists that are more than equality: ranges, membership, search."""
+"""Filters of lists beyond equality: ranges, membership, search."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import ColumnElement, String, type_coerce
 from sqlalchemy.types import TypeDecorator
 
-# Makes an SQL condition of a column and of the parameter that carries the value to compare with.
+# Returns an SQL condition for a column and a bound parameter with the value to compare it with.
 Condition: TypeAlias = Callable[[Any, Any], Any]
 
 
@@ -16,9 +16,9 @@ Condition: TypeAlias = Callable[[Any, Any], Any]
 class Filter:
     """How a field of a query class filters rows: `Annotated[…, Filter("price", operator.ge)]`.
 
-    The condition is a comparison of the module `operator`, a function of this file, or any function
-    that makes an SQL condition of a column and a bound value. With more than one column, it has to
-    hold for one of them.
+    The condition is a comparison from `operator`, a function from this module, or any function that
+    returns an SQL condition for a column and a bound value. With more than one column, at least one
+    has to match.
     """
 
     column: str | tuple[str, ...]
@@ -30,29 +30,29 @@ class Filter:
 
 
 class NotAFilter:
-    """What marks a field that the service itself handles: `Annotated[bool, NotAFilter()]`."""
+    """Marks a field that the service itself handles: `Annotated[bool, NotAFilter()]`."""
 
 
 def one_of(column: Any, values: Any) -> ColumnElement[bool]:
-    """Filter by membership; the field is a list, which clients give as `?status=a&status=b`."""
+    """Filter by membership; the field is a list, which clients pass as `?status=a&status=b`."""
     condition: ColumnElement[bool] = column.in_(values)
     return condition
 
 
 def contains(column: Any, text: Any) -> ColumnElement[bool]:
-    """Filter by a part of a text in any case; `%` and `_` stand for themselves."""
+    """Filter by a substring, ignoring case; `%` and `_` match literally."""
     condition: ColumnElement[bool] = column.ilike(type_coerce(text, Pattern("%", "%")), escape="/")
     return condition
 
 
 def starts_with(column: Any, text: Any) -> ColumnElement[bool]:
-    """Filter by how a text begins, as the database compares texts; `%` and `_` are themselves."""
+    """Filter by a prefix, by the database's case rules; `%` and `_` match literally."""
     condition: ColumnElement[bool] = column.like(type_coerce(text, Pattern("", "%")), escape="/")
     return condition
 
 
 class Pattern(TypeDecorator[str]):
-    """Binds a text as a pattern of LIKE that matches it literally, between two others."""
+    """Binds a text as a LIKE pattern that matches it literally, between a prefix and a suffix."""
 
     impl = String
     cache_ok = True
@@ -71,7 +71,7 @@ class Pattern(TypeDecorator[str]):
 
 
 def find_markers(field: FieldInfo) -> list[Filter | NotAFilter]:
-    """Return what an annotation says of filtering, also within `Annotated[…] | None`."""
+    """Return the filter markers of an annotation, also inside `Annotated[…] | None`."""
     metadata = [*field.metadata, *_nested(field.annotation)]
     return [one for one in metadata if isinstance(one, Filter | NotAFilter)]
 

@@ -1,4 +1,4 @@
-"""HEAD wherever GET is, as RFC 9110 has it: the same status and headers, without the body."""
+"""HEAD for every GET route, as in RFC 9110: the same status and headers, without the body."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadRequests:
-    """Runs GET for HEAD, unless a route has its own, and adds HEAD to what a 405 allows."""
+    """Runs GET for HEAD, unless a route handles HEAD, and adds HEAD to the `Allow` of a 405."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -23,7 +23,7 @@ class HeadRequests:
             await self.app(scope, receive, allow_head(send))
 
     async def get_headers(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send what GET would, up to its body, which may be endless."""
+        """Send the response to GET without its body, which may be endless."""
         ended = False
 
         async def send_headers(message: Message) -> None:
@@ -36,7 +36,7 @@ class HeadRequests:
                 await send({"type": "http.response.body"})
             if message.get("more_body"):
                 body.reschedule(asyncio.get_running_loop().time())
-                # A stream that never waits would leave no time to be stopped.
+                # Without this, a stream that never waits could not be stopped.
                 await asyncio.sleep(0)
 
         try:

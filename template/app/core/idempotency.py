@@ -1,4 +1,4 @@
-"""Idempotency keys, for modules that opt in: a POST that is sent again is answered, not repeated.
+"""Idempotency keys, for modules that opt in: a repeated POST gets the first response.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 """
@@ -15,7 +15,7 @@ from app.core.database_errors import OutcomeUnknownError
 from app.core.idempotency_claim import HEADER, Claim, ReplayError
 from app.core.idempotency_record import IdempotencyRecord
 
-# Under which a request's scope has the claim of its key.
+# The key in a request's scope for the claim of its idempotency key.
 CLAIM = "idempotency_claim"
 
 IdempotencyKey: TypeAlias = Annotated[
@@ -25,13 +25,13 @@ IdempotencyKey: TypeAlias = Annotated[
         max_length=255,
         pattern="^[ -~]+$",
         description="Unique for this request: if it is sent again with the same key, it is not"
-        " repeated, and the response is the first one, with `Idempotency-Replayed: true`",
+        " executed again, but gets the first response, with `Idempotency-Replayed: true`",
     ),
 ]
 
 
 class IdempotentRoute(APIRoute):
-    """A route whose POST can be sent again with the same key; made by `idempotent`."""
+    """A route whose POST can be retried with the same key; created by `idempotent`."""
 
     records: type[IdempotencyRecord]
 
@@ -45,7 +45,7 @@ class IdempotentRoute(APIRoute):
         **options: Any,
     ) -> None:
         if methods and "POST" in methods:
-            # The last one, after those that authenticate.
+            # Last, after dependencies that authenticate.
             dependencies = [*(dependencies or ()), Depends(self.claim)]
         super().__init__(path, endpoint, dependencies=dependencies, methods=methods, **options)
 
@@ -61,7 +61,7 @@ class IdempotentRoute(APIRoute):
         try:
             yield
         except OutcomeUnknownError:
-            # If the response was committed, it answers the next request; if not, the lease ends.
+            # If the response was committed, it is replayed; if not, the lease expires.
             raise
         except BaseException:
             await claim.release()
@@ -72,7 +72,7 @@ class IdempotentRoute(APIRoute):
 
         async def handle_once(request: Request) -> Response:
             if HEADER in request.headers:
-                # Kept for the fingerprint, before a form consumes it.
+                # Cached for the fingerprint, before form parsing consumes it.
                 await request.body()
             try:
                 response = await handle(request)

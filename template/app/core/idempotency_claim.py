@@ -1,4 +1,4 @@
-"""The claim of an idempotency key, from before the transaction of a request to its response."""
+"""The claim of an idempotency key, from before a request's transaction to its response."""
 
 import json
 from datetime import timedelta
@@ -24,19 +24,19 @@ from app.core.settings import FROM_ENVIRONMENT, read_settings
 HEADER = "Idempotency-Key"
 # Expired rows that each new key removes, so that the table does not grow.
 REMOVED_AT_ONCE = 5
-# Headers that a replay computes, and one that is a secret.
+# A header that a replay computes, and one that is secret.
 NOT_STORED = {"content-length", "set-cookie"}
 
 
 class IdempotencySettings(BaseSettings):
-    """How long a key is known, in seconds."""
+    """How long keys are kept, in seconds."""
 
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="IDEMPOTENCY_")
 
     ttl: float = Field(default=24 * 60 * 60, gt=0)
-    """Until the response to a key is forgotten."""
+    """Until a stored response expires."""
     lease: float = Field(default=120, gt=0)
-    """Until a key may be used again whose request never ended, because its process died."""
+    """Until a key can be claimed again if its request never ended, because its process died."""
 
 
 @cache
@@ -46,12 +46,12 @@ def get_idempotency_settings() -> IdempotencySettings:
 
 
 class KeyInUseError(ConflictError):
-    """The first request with a key has not ended."""
+    """The first request with a key is still in progress."""
 
     headers = {"Retry-After": str(SECONDS_TO_RETRY)}
 
     def __init__(self) -> None:
-        super().__init__(f"A request with this {HEADER} is in progress; send it again later.")
+        super().__init__(f"A request with this {HEADER} is in progress; try again later.")
 
 
 class KeyReusedError(InvalidError):
@@ -73,7 +73,7 @@ class ReplayError(Exception):
 
 
 def fingerprint(request: Request, body: bytes) -> str:
-    """Return a hash of what makes a request the same: its caller, target and body."""
+    """Return a hash of what identifies a request: its caller, target and body."""
     url, caller = request.url, request.headers.get("Authorization")
     target = json.dumps([request.method, url.path, url.query, caller])
     return sha256(target.encode() + b"\n" + body).hexdigest()
@@ -120,7 +120,7 @@ class Claim:
             async with self.factory.begin() as session:
                 await session.execute(insert(self.table).values(key=self.key, **self._claimed()))
         except DBAPIError as error:
-            # Others insert it, too; MariaDB ends that by a deadlock if it was just deleted.
+            # Another request inserted it; on MariaDB, that is a deadlock if it was just deleted.
             if meaning(error) in {Meaning.CLASH, Meaning.AGAIN}:
                 return False
             raise
@@ -146,7 +146,7 @@ class Claim:
         """
         body = getattr(response, "body", None)
         if not isinstance(body, bytes):
-            raise TypeError(f"{type(response).__name__} has no body that could be stored for a key")
+            raise TypeError(f"{type(response).__name__} has no body to store for the key")
         kept = [(k, v) for k, v in response.headers.items() if k not in NOT_STORED]
         values = {
             "status": response.status_code,
@@ -177,7 +177,7 @@ class Claim:
 async def delete_expired(factory: SessionFactory, table: Table, limit: int) -> None:
     """Delete keys that have expired, up to `limit`.
 
-    Each by its primary key and in the same order, so that two such transactions cannot deadlock.
+    They are deleted by primary key in the same order, so that two transactions cannot deadlock.
     """
     now = utc_now()
     expired = select(table.c.key).where(table.c.expires_at <= now).limit(limit)

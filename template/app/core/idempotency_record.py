@@ -11,16 +11,16 @@ from app.core.models import Base
 
 
 class IdempotencyRecord(Base):
-    """A key that a request claimed and, from the commit of that request on, its response."""
+    """A key that a request claimed and, after the commit of that request, its response."""
 
     __abstract__ = True
 
-    # Hashes in hexadecimal of the key, of any length, and of the request.
+    # Hexadecimal hashes of the key, which can have any length, and of the request.
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
-    # Differs for each request that claims the key, one after the other.
+    # A new value for each request that claims the key.
     claim: Mapped[UUID]
-    # When a key without a response may be claimed by another request, or a response is forgotten.
+    # When another request may claim a key without a response, or a response expires.
     expires_at: Mapped[datetime] = mapped_column(index=True)
     status: Mapped[int | None]
     headers: Mapped[str | None] = mapped_column(Text)

@@ -54,11 +54,11 @@ def configure_logs(*, serving: bool = True) -> None:
 
 
 def _server_level() -> str | None:
-    """Return the level that `uvicorn --log-level` set; None if it set none, or its default."""
+    """Return the level set by `uvicorn --log-level`; None if it is unset or the default."""
     level = logging.getLogger("uvicorn.error").level
     if level in (logging.NOTSET, logging.INFO):
         return None
-    # Uvicorn has a level of its own below DEBUG.
+    # Uvicorn has its own level below DEBUG.
     name: str = logging.getLevelName(max(level, logging.DEBUG))
     return name
 
@@ -74,12 +74,12 @@ INPUT_VALUE = re.compile(r"input_value=.*, (?=input_type=)")
 
 
 def _traceback(exc_info: Any) -> str:
-    """Return a traceback without local variables and invalid values, both of which hold secrets."""
+    """Return a traceback without local variables and invalid values, which may be secrets."""
     return INPUT_VALUE.sub("", "".join(traceback.format_exception(*exc_info)).rstrip())
 
 
 def _escape(_logger: Any, _method: str, event: Any) -> Any:
-    """Escape control characters, which would run as commands of the terminal."""
+    """Escape control characters, which the terminal would interpret."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
             event[key] = "".join(map(_escape_character, value.rstrip("\n")))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
-# Whoever writes models reads back what is stored.
+# Imported for its listener, which reads back stored values.
 from app.core import dialect, stored_values  # noqa: F401
 
 
@@ -29,7 +29,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
 
     def stores_unchanged(self, value: datetime) -> bool:
-        """Return whether a value comes back as it is; one of another time zone does not."""
+        """Return whether a value is stored unchanged; one in another time zone is not."""
         return value.tzinfo is UTC or not value.utcoffset()
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
@@ -98,7 +98,7 @@ class Versioned:
     """A model whose `version` grows with each change.
 
     A change or deletion of a row that another transaction changed since it was read raises
-    StaleDataError: clients that sent `If-Match` get a 412, requests of others run again.
+    StaleDataError: clients that sent `If-Match` get a 412, other requests are retried.
     https://docs.sqlalchemy.org/en/21/orm/versioning.html
     """
 

@@ -1,4 +1,4 @@
-"""The statements of a page: by key, so that the last page costs what the first does."""
+"""The statements of a page: by key, so that the last page costs no more than the first."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ from app.core.sort_columns import SortColumn, sort_columns
 def page_statement(
     model: type[Entity], query: PageQuery, selected: Callable[[type[Entity]], Select[Any]]
 ) -> tuple[Select[Any], dict[str, Any]]:
-    """Return a statement for one page and one more, in the order asked for, and its parameters.
+    """Return a statement for a page and one more row, in its sort order, and its parameters.
 
-    Raises InvalidError for a cursor that no page of this order gave.
+    Raises InvalidError for a cursor of another list or sort order, and for a forged one.
     """
     order, filters, after = query.order, query.filters, query.cursor is not None
     parameters = {f"filter_{name}": value for name, value in filters.items()}
@@ -32,7 +32,7 @@ def page_statement(
 
 
 def total_statement(model: type[Entity], query: PageQuery) -> tuple[Select[int], dict[str, Any]]:
-    """Return a statement that counts on all pages together, and its parameters."""
+    """Return a statement that counts the rows of all pages, and its parameters."""
     filters = query.filters
     parameters = {f"filter_{name}": value for name, value in filters.items()}
     return _total_statement(model, type(query), tuple(filters)), parameters
@@ -65,9 +65,9 @@ def _total_statement(
 
 
 def _beyond(by: Sequence[SortColumn], *, descending: bool) -> ColumnElement[bool]:
-    # Not as a comparison of rows, which MariaDB and MySQL make without the index.
+    # Not a row comparison, for which MariaDB and MySQL do not use the index.
     beyond, not_before = (operator.lt, operator.le) if descending else (operator.gt, operator.ge)
-    # Of the stored type, because a TypeDecorator would convert what is converted already.
+    # With the stored type, because a TypeDecorator would convert the value again.
     pairs = [(one.column, bindparam(f"after_{n}", type_=one.type)) for n, one in enumerate(by)]
     *first, last = [beyond(*pair) for pair in pairs]
     return and_(not_before(*pairs[0]), or_(*first, last)) if first else last

@@ -23,7 +23,7 @@ class PageQuery(WriteSchema):
 
     A module's own class declares what its lists can be sorted and filtered by: `sort`, a `Literal`
     of column names, each also with `-` before it for descending order; and one field for each
-    filter, which is equality with the column of that name unless `app.core.filters` says otherwise.
+    filter, which compares the column of that name for equality, or as `app.core.filters` declares.
     Sort only by columns that have an index. A repository names the class as its `page_query`.
     """
 
@@ -50,7 +50,7 @@ class PageQuery(WriteSchema):
 
 @cache
 def filter_names(query: type[PageQuery]) -> tuple[str, ...]:
-    """Return the fields of a query class that filter."""
+    """Return the names of the fields that are filters."""
     others = {*PageQuery.model_fields, "sort"}
     return tuple(
         name

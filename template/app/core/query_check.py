@@ -1,4 +1,4 @@
-"""Where a query class meets its model: what it sorts and filters by has to be a column."""
+"""Checks that a query class sorts and filters by columns of its model."""
 
 import operator
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ WAYS_OUT = (
 
 
 def check_query(model: type[Entity], query: type[PageQuery]) -> None:
-    """Raise TypeError, which says what to do, unless pages of a model can be queried so."""
+    """Raise TypeError, which says how to fix it, if a query class does not fit a model."""
     for name in filter_names(query):
         filter_condition(model, query, name)
     for order in _sort_values(query):
@@ -31,9 +31,9 @@ def check_query(model: type[Entity], query: type[PageQuery]) -> None:
 
 
 def filter_condition(model: type[Entity], query: type[PageQuery], name: str) -> ColumnElement[bool]:
-    """Return the condition of a field on a parameter of its name, after `filter_`.
+    """Return the condition of a field; its parameter is named `filter_` and the field's name.
 
-    Raises TypeError, which says what to do, for a field without a column.
+    Raises TypeError, which says how to fix it, for a field without a column.
     """
     field = query.model_fields.get(name)
     markers = [one for one in find_markers(field) if isinstance(one, Filter)] if field else []

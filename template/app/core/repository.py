@@ -29,7 +29,7 @@ class Repository(Generic[EntityT]):
     """
 
     model: type[EntityT]
-    # What pages are queried by; checked against the model when the repository is imported.
+    # The query class of pages; checked against the model when the repository is imported.
     page_query: type[PageQuery] = PageQuery
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -41,10 +41,10 @@ class Repository(Generic[EntityT]):
         self.session = session
 
     async def get(self, key: UUID) -> EntityT | None:
-        """Return an entity, locked if the request runs again because it lost a race for rows."""
+        """Return an entity, locked if the request is retried because it lost a race for rows."""
         lock: ForUpdateParameter = None
         if self.session.info.get(LOCKS_ROWS):
-            # As an UPDATE does: rows that refer to it can be inserted, and joined ones stay free.
+            # Like an UPDATE: rows that refer to it can be inserted, and joined rows are not locked.
             lock = {"key_share": True, "of": self.model}
         return await self.session.get(self.model, key, with_for_update=lock)
 
@@ -85,7 +85,7 @@ class Repository(Generic[EntityT]):
         Raises ConflictError or InvalidError, which name each row that the database refuses; then
         none is there.
         """
-        # What the session has pending is none of these rows.
+        # Errors of pending changes are not errors of these rows.
         await self.session.flush()
         try:
             async with self.session.begin_nested():
@@ -95,7 +95,7 @@ class Repository(Generic[EntityT]):
             if not isinstance(refusal, ConflictError | InvalidError):
                 raise
             reasons = await self._refused(rows) or refusal.errors
-            raise type(refusal)("No row was added, because of those below.", reasons) from error
+            raise type(refusal)("No rows were added: some were refused.", reasons) from error
 
     async def _insert(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[EntityT]:
         if not self.session.get_bind().dialect.insert_executemany_returning:
@@ -108,7 +108,7 @@ class Repository(Generic[EntityT]):
         return (await self.session.scalars(statement, rows)).all()
 
     async def _refused(self, rows: Sequence[Mapping[str, Any]]) -> list[Reason]:
-        """Return why the database refuses rows, each after those before it; add none of them."""
+        """Return why the database refuses rows, trying one after the other; add none of them."""
         async with self.session.begin_nested() as search:
             reasons = [
                 reason
@@ -124,7 +124,7 @@ class Repository(Generic[EntityT]):
                 await self.session.execute(insert(self.model), [row])
         except DBAPIError as error:
             refusal = explain(error, {name: [*location, name] for name in row}, location)
-            # Anything else, as a deadlock, is about no row.
+            # Anything else, such as a deadlock, is not about a row.
             if not isinstance(refusal, ConflictError | InvalidError):
                 raise
             return refusal.errors or [Reason(location=location, reason=str(refusal))]

@@ -1,4 +1,4 @@
-"""Where the fields of a request stand in it, as errors name them."""
+"""The locations of a request's fields, as errors name them."""
 
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -12,7 +12,7 @@ Location: TypeAlias = list[str | int]
 async def request_fields(request: Request) -> dict[str, Location]:
     """Return the location of each field of the query, the path and the body, by its name.
 
-    A field of the body that has an alias in camel case is there by its name in snake case, too.
+    A field with an alias in camel case is included under its name in snake case, too.
     """
     sources = {
         "query": request.query_params,
@@ -28,7 +28,7 @@ async def request_fields(request: Request) -> dict[str, Location]:
 
 
 async def _body(request: Request) -> Iterable[str]:
-    """Return the names of the fields of a body that FastAPI has read; of no other one."""
+    """Return the names of the fields of the body, if FastAPI has read one."""
     if getattr(request.scope.get("route"), "body_field", None) is None:
         return ()
     if "json" not in request.headers.get("content-type", ""):

@@ -14,7 +14,7 @@ from app.core.settings import FROM_ENVIRONMENT, Seconds, read_settings
 
 
 class RetrySettings(BaseSettings):
-    """How often a request is tried whose transaction lost to another one."""
+    """How often to try a request whose transaction lost a race."""
 
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="RETRY_")
 
@@ -66,7 +66,7 @@ class RetryMiddleware:
                     # Who tries again at once takes the rows before the one who waits for them.
                     raise error
                 exchange.rewind()
-                # Its repositories lock what they get, so that it cannot lose the same race again.
+                # Repositories lock the rows they get, so that it cannot lose the same race again.
                 again = {**scope, "retries": attempt.num < attempts, "locks_rows": True}
                 await self.app(again, exchange.receive, exchange.send)
 

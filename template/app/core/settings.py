@@ -18,7 +18,7 @@ class SettingsError(SystemExit):
     """Stops the process with one line for each wrong variable, instead of a traceback."""
 
 
-# The servers count milliseconds in 32 bits.
+# Database servers store milliseconds in 32 bits.
 MAX_SECONDS = 2_147_483
 Seconds = Annotated[float, Field(ge=0.001, le=MAX_SECONDS, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(le=MAX_SECONDS)]

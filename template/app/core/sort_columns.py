@@ -1,4 +1,4 @@
-"""Columns that pages are sorted by: which a model has, and what the rows of one store."""
+"""The columns that pages are sorted by, and the values that they store."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from app.core.stored_types import below_decorators, conversions_of, stored_kind
 class SortColumn:
     """A column that pages are sorted by, and what it stores, below its TypeDecorators.
 
-    What is stored is what the database compares, whatever class a TypeDecorator makes of it.
+    The database compares stored values, whatever class a TypeDecorator converts them to.
     """
 
     name: str
@@ -25,7 +25,7 @@ class SortColumn:
     conversions: tuple[Callable[[Any], Any], ...]
 
     def stored(self, value: Any) -> Any:
-        """Return what is stored for a value of the attribute."""
+        """Return the stored value for a value of the attribute."""
         for convert in self.conversions:
             value = convert(value)
         return value
@@ -33,9 +33,9 @@ class SortColumn:
 
 @cache
 def sort_columns(model: type[Entity], order: str) -> tuple[SortColumn, ...]:
-    """Return the columns of an order: the one it names, after `-` if it descends, and the key.
+    """Return the columns of a sort order: the one it names, after `-` if descending, and the key.
 
-    Raises TypeError for a column that is missing or nullable, or whose values no cursor can carry.
+    Raises TypeError if a column is missing or nullable, or a cursor cannot encode its values.
     """
     names = dict.fromkeys((order.removeprefix("-"), "id"))
     return tuple(_sort_column(name, find_column(model, name)) for name in names)
@@ -51,7 +51,7 @@ def find_column(model: type[Entity], name: str) -> Any:
 
 
 def is_resolved(column: Any) -> bool:
-    """Return whether the type is known, which a foreign key takes from a model imported later."""
+    """Return whether the type is known; a foreign key may take it from a model imported later."""
     return not isinstance(column.type, NullType)
 
 

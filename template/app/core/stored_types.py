@@ -1,4 +1,4 @@
-"""What columns store, below their TypeDecorators, and as which values a cursor carries it."""
+"""The types that columns store below their TypeDecorators, and how cursors encode them."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
@@ -15,7 +15,7 @@ from app.core.schemas import storable
 
 SORTABLE = {bool, date, datetime, Decimal, float, int, str, time, timedelta, UUID}
 POSTGRESQL, MYSQL = (DIALECT.name == name for name in ("postgresql", "mysql"))
-# Up to which precision MySQL's FLOAT has 32 bits.
+# MySQL's FLOAT has 32 bits up to this precision.
 SINGLE_PRECISION = 24
 
 
@@ -35,7 +35,7 @@ def below_decorators(
 def conversions_of(
     stored: TypeEngine[Any], decorators: Sequence[TypeDecorator[Any]]
 ) -> tuple[Callable[[Any], Any], ...]:
-    """Return what makes a stored value of an attribute's value, in the order to apply it."""
+    """Return the conversions of an attribute's value to the stored one, in the order to apply."""
     processor = _processor(stored) if isinstance(stored, Enum) else None
     return (*map(_bind, decorators), *([processor] if processor else []))
 
@@ -47,10 +47,10 @@ def _bind(decorator: TypeDecorator[Any]) -> Callable[[Any], Any]:
 
 
 def stored_kind(stored: TypeEngine[Any]) -> Any:
-    """Return what pydantic validates the stored values of a type as.
+    """Return the type as which Pydantic validates stored values.
 
-    Raises TypeError for a type that no cursor can carry, or that the server does not compare as it
-    sorts.
+    Raises TypeError for a type that a cursor cannot encode, or that the server compares differently
+    from how it sorts it.
     """
     return Annotated[_kind(stored), AfterValidator(_bindable(stored))]
 
@@ -59,12 +59,12 @@ def _kind(stored: TypeEngine[Any]) -> Any:
     if isinstance(stored, Enum):
         if MYSQL and stored.native_enum:
             raise TypeError(
-                "MySQL sorts by number what it compares as text; pass native_enum=False"
+                "MySQL compares a native ENUM as text, but sorts by number; pass native_enum=False"
             )
         return Literal[tuple(stored.enums)]
     kind = stored.python_type
     if kind not in SORTABLE:
-        raise TypeError("a cursor cannot carry its values; sort by another column")
+        raise TypeError("a cursor cannot encode its values; sort by another column")
     if MYSQL and isinstance(stored, Float) and _is_single_precision(stored):
         raise TypeError("MySQL rounds what it returns, but not what it compares; use Double()")
     if kind in {datetime, time}:

@@ -1,7 +1,7 @@
-"""After a flush, entities have the values that are stored, as a later read returns them.
+"""After a flush, entities have the stored values, as a later read returns them.
 
-A column can store another value than it was given: `Numeric(12, 2)` makes 1.00 of 1, JSONB orders
-the keys. What may have changed is read back in the same transaction; other values cost nothing.
+A column can change a value: `Numeric(12, 2)` stores 1 as 1.00, JSONB reorders keys. Values that may
+have changed are read back in the same transaction; others cost nothing.
 """
 
 from collections import defaultdict
@@ -15,14 +15,14 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from app.core.unchanged_types import Check, check_for
 
-# The most rows that one statement reads: databases limit the number of its parameters.
+# Maximum rows per statement: databases limit the number of parameters.
 ROWS = 1000
 CHECKS: dict[Mapper[Any], list[tuple[str, Check]]] = {}
 
 
 @event.listens_for(Session, "after_flush")
 def read_back(session: Session, context: UOWTransaction) -> None:
-    """Give each entity of a flush what the database made of its values."""
+    """Set the attributes of flushed entities to the values that were stored."""
     found: defaultdict[tuple[Mapper[Any], tuple[str, ...]], list[Any]] = defaultdict(list)
     for entity in (*session.new, *session.dirty):
         state: InstanceState[Any] = inspect(entity)
@@ -34,7 +34,7 @@ def read_back(session: Session, context: UOWTransaction) -> None:
 
 
 def _uncertain(session: Session, state: InstanceState[Any]) -> list[str]:
-    """Return the attributes that were set to a value that may be stored as another one."""
+    """Return the attributes that were set to a value that the column may change."""
     checks = CHECKS.get(state.mapper)
     if checks is None:
         checks = CHECKS[state.mapper] = _checks(session, state.mapper)
@@ -46,13 +46,13 @@ def _uncertain(session: Session, state: InstanceState[Any]) -> list[str]:
     ]
     if not names or state.pending:
         return names
-    # Set, be it to an equal value, as 1 to 1.00, or by a default.
+    # Those that were set, even to an equal value, such as 1 for 1.00, or by a default.
     columns, unmodified = state.mapper.columns, state.unmodified
     return [name for name in names if name not in unmodified or columns[name].onupdate is not None]
 
 
 def _checks(session: Session, mapper: Mapper[Any]) -> list[tuple[str, Check]]:
-    """Return what tells, for attributes of columns, whether a value comes back unchanged."""
+    """Return the checks of column attributes for whether a value is stored unchanged."""
     dialect = session.get_bind(mapper).dialect
     columns = {one.key: one.columns[0] for one in mapper.column_attrs}
     checks = {

@@ -14,13 +14,13 @@ class TimeoutSettings(BaseSettings):
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="REQUEST_")
 
     timeout: Seconds = 60
-    """Seconds until the response begins; a stream, or a commit that has begun, may go on longer."""
+    """Seconds until the response begins; a stream or a commit that has started can take longer."""
 
 
 class TimeoutMiddleware:
-    """Cancels a handler that takes too long, which rolls its transaction back; answers 503.
+    """Cancels a handler that takes too long, which rolls back its transaction; responds with 503.
 
-    A commit that has begun is not cancelled, and the answer is its outcome (app.core.database).
+    A commit that has started is not cancelled, and the response is its outcome (app.core.database).
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
@@ -32,7 +32,7 @@ class TimeoutMiddleware:
             return await self.app(scope, receive, send)
 
         async def send_in_time(message: Message) -> None:
-            # A handler that survives its cancellation, or a commit that had begun, answers late.
+            # A handler that catches its cancellation, or a commit that had started, responds late.
             if message["type"] == "http.response.start" and not timeout.expired():
                 timeout.reschedule(None)
             await send(message)

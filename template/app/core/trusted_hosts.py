@@ -13,7 +13,7 @@ from app.core import health
 from app.core.errors import problem
 from app.core.settings import FROM_ENVIRONMENT, CommaSeparated, read_settings
 
-# Kubernetes asks for these by the address of the pod.
+# Kubernetes requests these by the IP address of the pod.
 PROBES = tuple(f"{health.router.prefix}/{probe}" for probe in ("live", "ready"))
 HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", re.IGNORECASE)
 
@@ -35,7 +35,7 @@ class TrustedHostSettings(BaseSettings):
 
 
 class TrustedHosts:
-    """Asks Starlette's check, which refuses with plain text, and refuses with problem details."""
+    """Applies Starlette's check, but rejects with problem details instead of plain text."""
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
         self.app = app

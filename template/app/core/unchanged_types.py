@@ -1,4 +1,4 @@
-"""Which values a column's type returns as it was given them."""
+"""Which values a column's type stores unchanged."""
 
 from collections.abc import Callable
 from datetime import datetime, time
@@ -35,11 +35,11 @@ FLOAT_DIGITS = 15
 
 
 def check_for(column: Column[Any], dialect: Dialect) -> Check | None:
-    """Return what tells whether a value that is not None comes back from a column unchanged.
+    """Return a check for whether a column stores a value, other than None, unchanged.
 
-    None means that every value does.
+    Return None if the column stores every value unchanged.
 
-    A type of one's own decides by a method `stores_unchanged`; without one, no value is trusted.
+    A custom type decides with a method `stores_unchanged`; without one, every value may change.
     """
     if type(column.server_default) is FetchedValue:
         # A trigger: https://docs.sqlalchemy.org/en/21/core/defaults.html#triggered-columns

@@ -1,4 +1,4 @@
-"""A commit that has begun is finished, and the response is its outcome."""
+"""A commit that has started is completed, and the response is its outcome."""
 
 import asyncio
 import inspect
@@ -21,15 +21,15 @@ from app.core.settings import Settings
 INSERT = text("INSERT INTO test__kept (id) VALUES (1)")
 COUNT = select(func.count()).select_from(text("test__kept"))
 
-# Called with what sends the COMMIT: on SQLite a cursor, elsewhere a connection.
+# Called with the sender of the COMMIT: a cursor on SQLite, a connection elsewhere.
 BeforeCommit: TypeAlias = Callable[[Callable[[Any], None]], None]
-# What SQLAlchemy's dialect has for it; on SQLite, COMMIT is a statement like others.
+# The method of SQLAlchemy's dialect that commits; on SQLite, COMMIT is a normal statement.
 SEND_COMMIT = "do_execute" if dialect.READING else "do_commit"
 
 
 @pytest.fixture
 def session_factory(engine: AsyncEngine) -> SessionFactory:
-    """Sessions that really commit."""
+    """Sessions that commit to the database."""
     return create_session_factory(engine)
 
 
@@ -176,7 +176,7 @@ async def test_a_commit_that_fails_leaves_no_transaction_open(
 ) -> None:
     before_commit(refuse)
     assert (await lenient_client.post("/keep")).status_code == 500
-    # A connection that was returned with its transaction would see what it wrote.
+    # A connection returned with its transaction open would see its own changes.
     assert await count(engine) == 0
 
 

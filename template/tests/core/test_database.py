@@ -112,7 +112,7 @@ async def test_a_background_task_runs_after_the_commit(
     counts: list[int | None] = []
 
     async def look() -> None:
-        # On a connection of its own, which sees only what is committed.
+        # On its own connection, which sees only committed changes.
         counts.append(await count(engine))
 
     @committing.post("/keep")
@@ -122,7 +122,7 @@ async def test_a_background_task_runs_after_the_commit(
 
     assert (await client.post("/keep")).status_code == 200
     assert counts == [1]
-    # Refused by the database: no response of success, and no task.
+    # Refused by the database: no success response, and no task.
     assert (await client.post("/keep")).status_code == 409
     assert counts == [1]
 

@@ -121,7 +121,7 @@ class ThingData(BaseModel):
 async def things(
     connection: AsyncConnection, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One kind and one thing of it, and routes that write others."""
+    """One kind, one thing of that kind, and routes that write more."""
     monkeypatch.setattr(Base, "metadata", metadata)
     await connection.run_sync(metadata.create_all)
     await connection.execute(kind.insert(), [{"id": 1}])
@@ -157,10 +157,10 @@ NO_REFERENCE = "refers to what is not there, or is still referred to"
             {"name": "lamp", "place": "here"},
             [(["body", "name"], TAKEN), (["body", "place"], TAKEN)],
         ),
-        # What the service adds is nowhere in the request.
+        # Values that the service adds have no location in the request.
         ("POST", "/places/here/things", {"size": 1}, [(["path", "place"], TAKEN)]),
         ("POST", "/things", {"size": 0}, [([], "ck_test__thing_positive does not hold")]),
-        # SQLite names no reference.
+        # SQLite does not name foreign keys.
         (
             "POST",
             "/things",

@@ -11,14 +11,14 @@ from app.core.database import SessionDep, create_engine, create_session_factory
 from app.core.settings import DatabaseSettings, Settings
 
 HIDDEN = "s3cret"
-# Without a name server, it takes longer than /health/ready waits.
+# Without a name server, resolving it takes longer than /health/ready waits.
 UNKNOWN_HOST = "no-such-host.invalid"
 
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
     with socket.socket() as closed:
-        # Bound, so that nothing else has the port, and not listening.
+        # Bound, so that nothing else uses the port, but not listening.
         closed.bind(("127.0.0.1", 0))
         yield closed.getsockname()[1]
 
@@ -31,7 +31,7 @@ def connecting(app: FastAPI) -> None:
 
 
 def unavailable(url: URL, port: int) -> list[URL]:
-    """Return the URL with a database, role, port and host that are wrong; a file has but one."""
+    """Return URLs with a wrong database, role, port or host; for a file, only the first."""
     missing = url.set(database="/missing/database")
     if url.get_backend_name() == "sqlite":
         return [missing]

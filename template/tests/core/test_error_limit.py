@@ -14,7 +14,7 @@ class Sample(WriteSchema):
     numbers: list[int] = []
 
 
-# 1,000 rows with so many unknown keys are 0.9 MB; they stopped a process for four seconds.
+# 1,000 rows with this many unknown keys are 0.9 MB; they blocked a process for four seconds.
 WRONG = {f"k{number}": 0 for number in range(120)}
 VALID = {"name": "Lamp"}
 
@@ -40,10 +40,10 @@ async def test_only_the_first_errors_are_listed(client: httpx2.AsyncClient, app:
     ("value", "errors", "location"),
     [
         ([WRONG] * 1000, 121, (0, "name")),
-        # Each has one, so that the rows that are checked have just more than the limit.
+        # Each row has one error, so that the checked rows just exceed the limit.
         ([{}] * 1000, MAX_ERRORS + 1, (0, "name")),
         ([VALID] * 500 + [{}] * 500, MAX_ERRORS + 1, (500, "name")),
-        # One object has too many to be listed at all.
+        # One object has too many errors to be listed.
         ([VALID, {"name": "Lamp", "numbers": ["x"] * 100_000}], 1, (1,)),
         ([{f"k{number}": 0 for number in range(MAX_ERRORS_PER_OBJECT)}], 1, (0,)),
     ],
@@ -53,7 +53,7 @@ def test_checking_stops_soon_after_the_limit(
 ) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(Rows[Sample]).validate_python(value)
-    # What makes a rejection slow is each error that exists as a Python object.
+    # Rejections are slow because each error becomes a Python object.
     assert caught.value.error_count() == errors
     assert caught.value.errors()[0]["loc"] == location
 

@@ -23,7 +23,7 @@ from app.core.schemas import ReadSchema, Text
 from app.core.settings import Settings
 from app.main import create_app
 
-# Apart from the application's models, which the migrations are compared with.
+# Separate from the application's models, which the migrations are compared with.
 METADATA = MetaData(naming_convention=Entity.metadata.naming_convention)
 PATH = "/filtered"
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -36,7 +36,7 @@ class State(enum.Enum):
 
 
 class Filtered(Entity):
-    # Longer than the name of a module's table can be.
+    # Longer than any module's table name.
     __tablename__ = "row_with_columns_to_filter"
     metadata = METADATA
 
@@ -87,7 +87,7 @@ async def sessions(engine: AsyncEngine) -> AsyncIterator[SessionFactory]:
         for number, values in enumerate(ROWS):
             placed_at = NOON + timedelta(hours=number)
             session.add(Filtered(**values, placed_at=placed_at, tags=[]))
-            # Keys grow in the order of the rows.
+            # Keys ascend in the order of the rows.
             await session.flush()
     yield factory
     async with engine.begin() as connection:

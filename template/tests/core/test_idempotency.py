@@ -19,7 +19,7 @@ from app.core.idempotency_claim import REMOVED_AT_ONCE, get_idempotency_settings
 from app.core.idempotency_record import IdempotencyRecord
 from app.core.models import Base, utc_now
 
-# Apart from the application's models, which the migrations are compared with.
+# Separate from the application's models, which the migrations are compared with.
 METADATA = MetaData(naming_convention=Base.metadata.naming_convention)
 WRITE = text("INSERT INTO test__written (id) VALUES (:id)")
 
@@ -33,7 +33,7 @@ class Record(IdempotencyRecord):
 
 @pytest.fixture
 def session_factory(engine: AsyncEngine) -> SessionFactory:
-    """Sessions that really commit."""
+    """Sessions that commit to the database."""
     return create_session_factory(engine)
 
 

@@ -91,7 +91,7 @@ def test_a_wrong_level_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     ("option", "variable", "lines"),
     [
         ("warning", "DEBUG", ["theirs too", "failed"]),
-        # Uvicorn's default, whether given or not.
+        # Uvicorn's default, explicit or not.
         ("info", "ERROR", ["failed"]),
         ("trace", "ERROR", ["ours", "theirs too", "too low", "failed"]),
     ],

@@ -35,7 +35,7 @@ from app.core.pagination import PageQuery
 from app.core.query_check import check_query
 from app.core.repository import Repository
 
-# Apart from the application's models, which the migrations are compared with.
+# Separate from the application's models, which the migrations are compared with.
 METADATA = MetaData(naming_convention=Entity.metadata.naming_convention)
 
 
@@ -80,7 +80,7 @@ class EmailType(TypeDecorator[str]):
 
 
 class BackwardType(TypeDecorator[str]):
-    """A decorator of a decorator, whose values sort by what they end in."""
+    """A nested decorator, whose values are sorted by their endings."""
 
     impl = EmailType
     cache_ok = True
@@ -93,7 +93,7 @@ class BackwardType(TypeDecorator[str]):
 
 
 class Typed(Entity):
-    # Longer than the name of a module's table can be.
+    # Longer than any module's table name.
     __tablename__ = "row_with_every_sortable_type"
     metadata = METADATA
 
@@ -191,7 +191,7 @@ READERS: dict[str, Reader] = {"entities": TypedRepository.page, "rows": TypedRep
 async def keys_on_pages(session: Session, read: Reader, sort: str, limit: int) -> list[UUID]:
     found: list[UUID] = []
     cursor = None
-    # At most as many as there are rows: pages that do not end fail the test.
+    # At most as many pages as rows: endless pages fail the test.
     for _ in range(7):
         page = await read(TypedRepository(session), query(sort, limit=limit, cursor=cursor))
         found += [row.id for row in page.items]
@@ -288,7 +288,7 @@ async def test_cursors_of_another_order_or_shape_are_refused(
 @pytest.mark.parametrize(
     ("sort", "reason"),
     [
-        ("unsortable", "cannot carry its values"),
+        ("unsortable", "cannot encode its values"),
         ("nullable", "is nullable"),
         ("colours", "no column 'colours'; its columns are: amount, aware, backward, big"),
     ],

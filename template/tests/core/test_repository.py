@@ -19,7 +19,7 @@ from app.core.repository import Repository
 from app.core.settings import Settings
 
 SQLITE = bool(dialect.READING)
-# It takes seconds.
+# Takes seconds.
 MANY_ROWS = """
 INSERT INTO test__part (id, created_at, updated_at, name)
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000000)
@@ -29,7 +29,7 @@ SELECT n, 0, 0, n FROM numbers
 
 class Part(Entity):
     __tablename__ = "test__part"
-    # Apart from the application's models, which the migrations are compared with.
+    # Separate from the application's models, which the migrations are compared with.
     metadata = MetaData(naming_convention=Entity.metadata.naming_convention)
 
     name: Mapped[str] = mapped_column(String(50), unique=True)
@@ -43,7 +43,7 @@ class Parts(Repository[Part]):
 async def parts(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[SessionFactory]:
-    """Sessions that really commit, and a table of parts."""
+    """Sessions that commit to the database, and a table of parts."""
     # Where clashes are looked up.
     monkeypatch.setattr(Base, "metadata", Part.metadata)
     async with engine.begin() as connection:
@@ -78,7 +78,7 @@ class ItemCreate(BaseModel):
 
 
 class Importer:
-    """What the README shows of work that may fail in part."""
+    """The README's example of work that may partly fail."""
 
     def __init__(self, session: Session) -> None:
         self.repository = Parts(session)
@@ -117,7 +117,7 @@ async def test_what_was_pending_is_not_taken_for_a_refused_row(parts: SessionFac
 async def test_what_rolls_a_transaction_back_ends_it(
     parts: SessionFactory, settings: Settings
 ) -> None:
-    """A deadlock on MySQL, and an interrupted write on SQLite, take all savepoints along."""
+    """A deadlock on MySQL and an interrupted write on SQLite roll back all savepoints."""
     error = await (_interrupted(settings) if SQLITE else _deadlocked(parts))
     assert meaning(error) is (Meaning.UNAVAILABLE if SQLITE else Meaning.AGAIN)
     written = await names(parts)
@@ -134,7 +134,7 @@ async def _deadlocked(parts: SessionFactory) -> DBAPIError:
             try:
                 await Parts(session).add_many([{"name": f"{first} too"}, {"name": second}])
             except ConflictError:
-                # The other one, after its savepoint, went on.
+                # The other transaction continued after its savepoint.
                 return None
             except DBAPIError as error:
                 await _go_on(session, first)
@@ -159,7 +159,7 @@ async def _interrupted(settings: Settings) -> DBAPIError:
 
 
 async def _go_on(session: Session, name: str) -> None:
-    """Commit what a caller would who takes the rest of its transaction for whole."""
+    """Commit like a caller that assumes that the rest of its transaction is intact."""
     with suppress(DBAPIError, PendingRollbackError):
         await Parts(session).add(Part(name=f"{name} later"))
         await session.commit()

@@ -30,7 +30,7 @@ SECONDS_BETWEEN = 0.2
 
 class Ticket(Versioned, Entity):
     __tablename__ = "test__ticket"
-    # Apart from the application's models, which the migrations are compared with.
+    # Separate from the application's models, which the migrations are compared with.
     metadata = MetaData(naming_convention=Entity.metadata.naming_convention)
 
     name: Mapped[str]

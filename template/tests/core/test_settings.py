@@ -54,7 +54,7 @@ def test_the_environment_comes_before_the_file(
         ("DATABASE_POOL_SIZE", "0"),
         *product(
             ("DATABASE_POOL_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"),
-            # The last would be rounded to no limit at all.
+            # The last one would be rounded to zero, which means no limit.
             ("-1", "inf", "nan", "1e300", "0.0001"),
         ),
         ("DATABASE_POOL_PRE_PING", "perhaps"),

@@ -54,7 +54,7 @@ class Lower(TypeDecorator[str]):
 
 class Stock(Versioned, Entity):
     __tablename__ = "test__stock"
-    # Apart from the application's models, which the migrations are compared with.
+    # Separate from the application's models, which the migrations are compared with.
     metadata = METADATA
 
     name: Mapped[str | None]
@@ -205,7 +205,7 @@ async def test_what_comes_back_unchanged_is_not_read_again(
         "day": date(2026, 1, 1),
     }
     async with session_factory.begin() as session:
-        # MariaDB returns what it inserted, MySQL is asked for what it computed.
+        # MariaDB returns inserted values; MySQL needs a query for computed ones.
         with statement_limit(2 if is_mysql(session) else 1):
             stock = await Stocks(session).add(Stock(**given))
         assert stock.doubled == Decimal("3.00")
@@ -220,7 +220,7 @@ async def test_rows_are_read_again_by_one_statement(
 ) -> None:
     async with session_factory.begin() as session:
         stock = Stock(price=1, parts=[Piece() for _ in range(10)])
-        # One for each table that is written, one for each that is read.
+        # One statement per table written, and one per table read.
         with statement_limit(5 if is_mysql(session) else 4):
             await Stocks(session).add(stock)
         assert str(stock.price) == "1.00"
@@ -237,7 +237,7 @@ async def test_every_flush_reads_what_is_stored(session_factory: SessionFactory)
         session.add(stock := Stock(details={"a": 1}))
         await session.flush()
         stock.placed_at = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2)))
-        # A change within what was read back is seen.
+        # A change inside a value that was read back is detected.
         assert stock.details is not None
         stock.details["b"] = 2
     assert stock.placed_at.tzinfo is UTC

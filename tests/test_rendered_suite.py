@@ -174,7 +174,7 @@ def mutate(project: Project, file: str, old: str, new: str) -> None:
         ),
         (
             "app/core/database.py",
-            "            await session.commit()\n",
+            "            await _commit(session, request)\n",
             "            pass\n",
             "tests/core/test_database.py::test_a_returning_handler_commits_before_the_response",
         ),

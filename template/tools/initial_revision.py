@@ -92,7 +92,7 @@ async def refuse_if_applied(initial: Script, url: URL) -> None:
     if heads:
         raise RefusedError(
             f"Revision {', '.join(heads)} has been applied to {url!r}, which a rewritten revision"
-            f" would no longer match. Instead, {NEXT_REVISION}. Or, if the data can be lost, first run:"
+            f" would no longer match. Instead, {NEXT_REVISION}. If the data can be lost, first run:"
             " uv run alembic downgrade base"
         )
 

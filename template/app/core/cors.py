@@ -1,6 +1,7 @@
 """CORS: which other origins may call this API from a browser; none by default."""
 
 import re
+from functools import reduce
 from typing import Annotated
 
 from fastapi import FastAPI
@@ -12,8 +13,8 @@ from app.core.settings import FROM_ENVIRONMENT, CommaSeparated, read_settings
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 
-# A pattern that matches only a literal domain and its subdomains: the domain comes after `//` or a
-# dot. `.*example\.com` would match evilexample.com as well.
+# A pattern that matches only a literal domain and its subdomains: the domain comes after `//`, or
+# after a dot that ends a label. `.*example\.com` would match evilexample.com as well.
 BELOW_A_DOMAIN = r"""
     https?(\?)?://
     (
@@ -23,11 +24,19 @@ BELOW_A_DOMAIN = r"""
     ([a-z0-9-]+(\\\.[a-z0-9-]+)+ | localhost)
     (:\d+ | (\((\?:)?)? :(\\d|\[0-9\])(\+|\*|\{\d*,?\d*\}) (\)\??)?)?
 """
-# Labels that end with a dot: characters, classes, and groups without nested groups.
+# Labels before it, with the dot: literal ones, or any that a wildcard ends, because what follows a
+# wildcard without a dot in between, as in `.*example\.co\.uk`, is no label.
 LABELS = r"""
-    ([^\\()|[] | \\. | \[\^?\]?([^\]\\]|\\.)*\] | \((\?:|(?!\?)) ([^\\()] | \\.)* \))* \\\.
+    ( (LITERAL | WILDCARD)* WILDCARD (\?|\*|\+|\{\d*,?\d*\})?
+      | [a-z0-9-]+(\\\.[a-z0-9-]+)* ) \\\.
 """
-SAFE_ALTERNATIVE = BELOW_A_DOMAIN.replace("LABELS", LABELS)
+PARTS = {
+    "LABELS": LABELS,
+    "LITERAL": r"([^\\()|[.] | \\[^dw])",
+    # A character, a class, or a group without nested groups.
+    "WILDCARD": r"(\. | \\[dw] | \[\^?\]?([^\]\\]|\\.)*\] | \((\?:|(?!\?)) ([^\\()] | \\.)* \))",
+}
+SAFE_ALTERNATIVE = reduce(lambda text, part: text.replace(*part), PARTS.items(), BELOW_A_DOMAIN)
 SAFE_PATTERN = re.compile(
     rf"\^? {SAFE_ALTERNATIVE} (\|{SAFE_ALTERNATIVE})* \$?", re.VERBOSE | re.IGNORECASE
 )

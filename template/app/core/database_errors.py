@@ -129,9 +129,13 @@ async def handle_database_error(request: Request, error: DBAPIError) -> Response
     # app.core.retries runs the request again as long as it is worth it.
     if request.scope.get("retries") and meaning(error) is Meaning.AGAIN:
         raise error
-    told = explain(error, await request_fields(request))
+    told = explain(error)
+    # Before the body is read: an error that is raised again reaches this handler a second time,
+    # from outside of the route, where waiting for the body would never end.
     if told is None:
         raise error
+    if isinstance(told, ConflictError):
+        told = explain(error, await request_fields(request)) or told
     if isinstance(told, UnavailableError):
         log_unavailable(error)
     return await handle_app_error(request, told)

@@ -12,6 +12,7 @@ from sqlalchemy.sql.selectable import ForUpdateParameter
 
 from app.core.database import LOCKS_ROWS, StoredRow, read_rows
 from app.core.database_errors import explain
+from app.core.error_limit import MAX_ERRORS
 from app.core.errors import ConflictError, InvalidError, Reason
 from app.core.models import Entity
 from app.core.page_statements import page_statement, total_statement
@@ -95,7 +96,10 @@ class Repository(Generic[EntityT]):
             if not isinstance(refusal, ConflictError | InvalidError):
                 raise
             reasons = await self._refused(rows) or refusal.errors
-            raise type(refusal)("No rows were added: some were refused.", reasons) from error
+            detail = "No rows were added: some were refused."
+            if len(reasons) == MAX_ERRORS:
+                detail += f" The first {MAX_ERRORS} reasons are listed."
+            raise type(refusal)(detail, reasons) from error
 
     async def _insert(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[EntityT]:
         if not self.session.get_bind().dialect.insert_executemany_returning:
@@ -108,15 +112,14 @@ class Repository(Generic[EntityT]):
         return (await self.session.scalars(statement, rows)).all()
 
     async def _refused(self, rows: Sequence[Mapping[str, Any]]) -> list[Reason]:
-        """Return why the database refuses rows, trying one after the other; add none of them."""
+        """Return why the database refuses rows, up to MAX_ERRORS reasons; add none of the rows."""
+        reasons: list[Reason] = []
         async with self.session.begin_nested() as search:
-            reasons = [
-                reason
-                for number, row in enumerate(rows)
-                for reason in await self._reasons(row, ["body", number])
-            ]
+            for number, row in enumerate(rows):
+                if len(reasons) < MAX_ERRORS:
+                    reasons += await self._reasons(row, ["body", number])
             await search.rollback()
-        return reasons
+        return reasons[:MAX_ERRORS]
 
     async def _reasons(self, row: Mapping[str, Any], location: list[str | int]) -> Sequence[Reason]:
         try:

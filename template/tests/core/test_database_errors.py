@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import httpx2
@@ -186,3 +187,16 @@ async def test_a_clash_is_located_in_the_request(
     assert response.status_code == 409
     found = [(error["location"], error["reason"]) for error in response.json()["errors"]]
     assert found == errors
+
+
+async def test_an_unexpected_error_of_a_request_with_a_body_is_raised_at_once(
+    client: httpx2.AsyncClient, app: FastAPI
+) -> None:
+    @app.post("/things")
+    async def create(session: SessionDep, data: ThingData) -> None:
+        await session.execute(thing.insert(), data.model_dump())
+
+    # Nobody has created the table.
+    with pytest.raises(DBAPIError):
+        async with asyncio.timeout(5):
+            await client.post("/things", json={"id": 1})

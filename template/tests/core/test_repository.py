@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.core import dialect
 from app.core.database import Session, SessionFactory, create_engine, create_session_factory
 from app.core.error_dialect import meaning
+from app.core.error_limit import MAX_ERRORS
 from app.core.error_meaning import Meaning
 from app.core.errors import AppError, ConflictError
 from app.core.models import Base, Entity
@@ -71,6 +72,14 @@ async def test_refused_rows_are_named_and_none_is_added(parts: SessionFactory) -
         (["body", 3, "name"], "is taken already"),
     ]
     assert await names(parts) == ["a", "d", "e"]
+
+
+async def test_the_reasons_of_many_refused_rows_are_limited(parts: SessionFactory) -> None:
+    async with parts.begin() as session:
+        with pytest.raises(ConflictError, match="The first 100 reasons are listed") as caught:
+            await Parts(session).add_many([{"name": "a"}] * (MAX_ERRORS + 50))
+    assert len(caught.value.errors) == MAX_ERRORS
+    assert await names(parts) == []
 
 
 class ItemCreate(BaseModel):

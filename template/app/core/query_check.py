@@ -55,7 +55,11 @@ def _is_list(annotation: Any) -> bool:
 
 
 def _is_list_type(column: Any) -> bool:
-    return column.type.python_type in {list, object}
+    try:
+        return column.type.python_type in {list, object}
+    except NotImplementedError:
+        # Unknown, so that nothing says that it is wrong.
+        return True
 
 
 def _sort_values(query: type[PageQuery]) -> Iterator[str]:
@@ -63,7 +67,7 @@ def _sort_values(query: type[PageQuery]) -> Iterator[str]:
         return
     values = [*_choices(query.model_fields["sort"].annotation)]
     if not values:
-        raise TypeError(f"{query.__name__}.sort: expected a Literal of column names")
+        raise TypeError(f"{query.__name__}.sort: expected a Literal or a StrEnum of column names")
     yield from values
 
 
@@ -71,7 +75,7 @@ def _choices(annotation: Any) -> Iterator[str]:
     for one in _parts(annotation):
         if get_origin(one) is Literal:
             yield from get_args(one)
-        elif isinstance(one, type) and issubclass(one, Enum):
+        elif isinstance(one, type) and issubclass(one, Enum) and issubclass(one, str):
             yield from (member.value for member in one)
 
 

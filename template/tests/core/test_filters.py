@@ -1,7 +1,7 @@
 import enum
 import operator
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -241,3 +241,11 @@ def test_only_enums_of_text_are_sort_values() -> None:
 
     with pytest.raises(TypeError, match=r"PlainSort.sort: expected a Literal or a StrEnum"):
         check_query(Filtered, PlainSort)
+
+
+def test_dates_are_not_compared_with_date_and_time() -> None:
+    class ByDay(PageQuery):
+        placed_from: Annotated[date | None, Filter("placed_at", operator.ge)] = None
+
+    with pytest.raises(TypeError, match=r"ByDay.placed_from: a date .* AwareDatetime"):
+        check_query(Filtered, ByDay)

@@ -11,7 +11,7 @@ from tests.projects import Project, render
 from tests.test_rendered_code import check
 
 # What the rest stands on.
-NEEDED = {"database", "database_errors", "errors", "health", "settings"}
+NEEDED = {"database", "database_errors", "errors", "health", "list_check", "settings"}
 CONCERNS = {
     *("access_log", "body_limit", "cors", "head_requests", "interactive_docs", "logs"),
     *("request_id", "retries", "security_headers", "telemetry", "timeouts", "trusted_hosts"),

@@ -30,7 +30,8 @@ class PageQuery(WriteSchema):
     limit: int = Field(default=50, ge=1, le=100)
     cursor: str | None = Field(
         default=None,
-        max_length=2000,
+        # Base64 of a text of 2,000 characters, each escaped in JSON.
+        max_length=20_000,
         description="`next_cursor` of the page before",
         json_schema_extra={"format": "cursor"},
     )

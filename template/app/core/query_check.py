@@ -2,13 +2,14 @@
 
 import operator
 from collections.abc import Iterator
+from datetime import date
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
 from sqlalchemy import ColumnElement, bindparam, or_
 
-from app.core.filters import Filter, find_markers
-from app.core.models import Entity
+from app.core.filters import Filter, find_markers, one_of
+from app.core.models import Entity, UtcDateTime
 from app.core.pagination import PageQuery, filter_names
 from app.core.sort_columns import find_column, is_resolved, sort_columns
 
@@ -16,6 +17,8 @@ WAYS_OUT = (
     'Name another column with Annotated[…, Filter("column", operator.eq)], or mark a field that'
     " the service itself handles with Annotated[…, NotAFilter()]; both are in app.core.filters."
 )
+# A condition of a module's own may convert the value or the column.
+COMPARISONS = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, one_of)
 
 
 def check_query(model: type[Entity], query: type[PageQuery]) -> None:
@@ -47,7 +50,18 @@ def filter_condition(model: type[Entity], query: type[PageQuery], name: str) -> 
             f"{query.__name__}.{name}: a list is never equal to a column; for membership, write"
             f' Annotated[…, Filter("{name}", one_of)]. Both are in app.core.filters.'
         )
+    if field and by.condition in COMPARISONS and date in _parts(field.annotation):
+        _refuse_datetimes(f"{query.__name__}.{name}", columns)
     return or_(*(by.condition(column, bindparam(f"filter_{name}")) for column in columns))
+
+
+def _refuse_datetimes(field: str, columns: list[Any]) -> None:
+    for column in columns:
+        if isinstance(column.type, UtcDateTime):
+            raise TypeError(
+                f"{field}: a date cannot be compared with {column}, which stores date and time;"
+                " annotate the field with AwareDatetime"
+            )
 
 
 def _is_list(annotation: Any) -> bool:
@@ -55,7 +69,11 @@ def _is_list(annotation: Any) -> bool:
 
 
 def _is_list_type(column: Any) -> bool:
-    return column.type.python_type in {list, object}
+    try:
+        return column.type.python_type in {list, object}
+    except NotImplementedError:
+        # Unknown, so that nothing says that it is wrong.
+        return True
 
 
 def _sort_values(query: type[PageQuery]) -> Iterator[str]:
@@ -63,7 +81,7 @@ def _sort_values(query: type[PageQuery]) -> Iterator[str]:
         return
     values = [*_choices(query.model_fields["sort"].annotation)]
     if not values:
-        raise TypeError(f"{query.__name__}.sort: expected a Literal of column names")
+        raise TypeError(f"{query.__name__}.sort: expected a Literal or a StrEnum of column names")
     yield from values
 
 
@@ -71,7 +89,7 @@ def _choices(annotation: Any) -> Iterator[str]:
     for one in _parts(annotation):
         if get_origin(one) is Literal:
             yield from get_args(one)
-        elif isinstance(one, type) and issubclass(one, Enum):
+        elif isinstance(one, type) and issubclass(one, Enum) and issubclass(one, str):
             yield from (member.value for member in one)
 
 

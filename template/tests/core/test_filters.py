@@ -1,7 +1,7 @@
 import enum
 import operator
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import SessionDep, SessionFactory, StoredRow, create_session_factory
 from app.core.filters import Filter, NotAFilter, contains, one_of, starts_with
+from app.core.list_check import check_queries
 from app.core.models import Entity
 from app.core.pagination import Page, PageQuery, Slice
 from app.core.query_check import check_query
@@ -216,3 +217,35 @@ async def test_an_undeclared_query_class_is_checked_when_it_is_used(
         assert len((await repository.read_page(Unknown())).items) == len(ROWS)
         with pytest.raises(TypeError, match=r"Unknown.placed_until"):
             await repository.read_page(Unknown(placed_until=NOON))
+
+
+def test_a_query_class_of_a_module_is_checked_at_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Entities(Repository[Filtered]):
+        model = Filtered
+
+    class Undeclared(PageQuery):
+        placed_until: AwareDatetime | None = None
+
+    check_queries()
+    monkeypatch.setattr(Entities, "__module__", "app.modules.forgotten.repository")
+    monkeypatch.setattr(Undeclared, "__module__", "app.modules.forgotten.schemas")
+    with pytest.raises(TypeError, match=r"Undeclared.placed_until"):
+        create_app(settings)
+
+
+def test_only_enums_of_text_are_sort_values() -> None:
+    class PlainSort(PageQuery):
+        sort: State = State.NEW
+
+    with pytest.raises(TypeError, match=r"PlainSort.sort: expected a Literal or a StrEnum"):
+        check_query(Filtered, PlainSort)
+
+
+def test_dates_are_not_compared_with_date_and_time() -> None:
+    class ByDay(PageQuery):
+        placed_from: Annotated[date | None, Filter("placed_at", operator.ge)] = None
+
+    with pytest.raises(TypeError, match=r"ByDay.placed_from: a date .* AwareDatetime"):
+        check_query(Filtered, ByDay)

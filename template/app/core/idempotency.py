@@ -4,19 +4,25 @@ https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextvars import ContextVar
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute
 
 from app.core.database import SESSION
 from app.core.database_errors import OutcomeUnknownError
-from app.core.idempotency_claim import HEADER, Claim, ReplayError
+from app.core.idempotency_claim import HEADER, Claim, IdempotencySettings, ReplayError
 from app.core.idempotency_record import IdempotencyRecord
+from app.core.settings import read_settings
 
 # The key in a request's scope for the claim of its idempotency key.
 CLAIM = "idempotency_claim"
+CURRENT_REQUEST: ContextVar[Request] = ContextVar("current_request")
 
 IdempotencyKey: TypeAlias = Annotated[
     str | None,
@@ -45,32 +51,35 @@ class IdempotentRoute(APIRoute):
         **options: Any,
     ) -> None:
         if methods and "POST" in methods:
-            # Last, after dependencies that authenticate.
-            dependencies = [*(dependencies or ()), Depends(self.claim)]
+            dependencies = [*(dependencies or ()), Depends(release_after_failure)]
+            endpoint = self.claim_before(endpoint)
         super().__init__(path, endpoint, dependencies=dependencies, methods=methods, **options)
 
-    async def claim(
-        self, request: Request, idempotency_key: IdempotencyKey = None
-    ) -> AsyncIterator[None]:
-        if idempotency_key is None:
-            yield
-            return
-        claim = Claim(self.records, request, idempotency_key, await request.body())
-        await claim.take()
-        request.scope[CLAIM] = claim
-        try:
-            yield
-        except OutcomeUnknownError:
-            # If the response was committed, it is replayed; if not, the lease expires.
-            raise
-        except BaseException:
-            await claim.release()
-            raise
+    def claim_before(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        """Return an endpoint that claims the key first.
+
+        All dependencies have run by then, and so those that authenticate the caller.
+        """
+
+        @wraps(endpoint)
+        async def claim_and_call(*args: Any, **kwargs: Any) -> Any:
+            request = CURRENT_REQUEST.get()
+            key = request.headers.get(HEADER)
+            if key is not None and CLAIM not in request.scope:
+                claim = Claim(self.records, request, key, await request.body())
+                await claim.take()
+                request.scope[CLAIM] = claim
+            if iscoroutinefunction(endpoint):
+                return await endpoint(*args, **kwargs)
+            return await run_in_threadpool(endpoint, *args, **kwargs)
+
+        return claim_and_call
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handle_once(request: Request) -> Response:
+            CURRENT_REQUEST.set(request)
             if HEADER in request.headers:
                 # Cached for the fingerprint, before form parsing consumes it.
                 await request.body()
@@ -78,14 +87,32 @@ class IdempotentRoute(APIRoute):
                 response = await handle(request)
             except ReplayError as replay:
                 return replay.response
-            claim: Claim | None = request.scope.get(CLAIM)
-            if claim is not None:
+            if claim := request.scope.get(CLAIM):
                 await claim.store(response, request.scope.get(SESSION))
             return response
 
         return handle_once if self.methods and "POST" in self.methods else handle
 
 
+async def release_after_failure(
+    request: Request, idempotency_key: IdempotencyKey = None
+) -> AsyncIterator[None]:
+    """Free the key of a request that fails, also in its commit, and validate the key."""
+    try:
+        yield
+    except OutcomeUnknownError:
+        # If the response was committed, it is replayed; if not, the lease expires.
+        raise
+    except BaseException:
+        if claim := request.scope.get(CLAIM):
+            await claim.release()
+        raise
+
+
 def idempotent(records: type[IdempotencyRecord]) -> type[IdempotentRoute]:
-    """Return the `route_class` of a router whose keys are stored in the table of a model."""
+    """Return the `route_class` of a router whose keys are stored in the table of a model.
+
+    Raises SettingsError if a setting of idempotency keys is wrong.
+    """
+    read_settings(IdempotencySettings)
     return type("IdempotentRoute", (IdempotentRoute,), {"records": records})

@@ -1,14 +1,15 @@
 """The claim of an idempotency key, from before a request's transaction to its response."""
 
+import asyncio
 import json
+import logging
 from datetime import timedelta
 from functools import cache
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from uuid import UUID, uuid4
 
 from fastapi import Request, Response
-from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
@@ -19,13 +20,17 @@ from app.core.error_meaning import Meaning
 from app.core.errors import SECONDS_TO_RETRY, ConflictError, InvalidError, Reason
 from app.core.idempotency_record import IdempotencyRecord
 from app.core.models import utc_now
-from app.core.settings import FROM_ENVIRONMENT, read_settings
+from app.core.settings import FROM_ENVIRONMENT, Seconds, read_settings
 
 HEADER = "Idempotency-Key"
 # Expired rows that each new key removes, so that the table does not grow.
 REMOVED_AT_ONCE = 5
 # A header that a replay computes, and one that is secret.
 NOT_STORED = {"content-length", "set-cookie"}
+# A response waits no longer for its key to be freed.
+SECONDS_TO_RELEASE = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 class IdempotencySettings(BaseSettings):
@@ -33,9 +38,9 @@ class IdempotencySettings(BaseSettings):
 
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="IDEMPOTENCY_")
 
-    ttl: float = Field(default=24 * 60 * 60, gt=0)
+    ttl: Seconds = 24 * 60 * 60
     """Until a stored response expires."""
-    lease: float = Field(default=120, gt=0)
+    lease: Seconds = 120
     """Until a key can be claimed again if its request never ended, because its process died."""
 
 
@@ -93,14 +98,13 @@ class Claim:
     async def take(self) -> None:
         """Claim the key; raises ReplayError, KeyInUseError or KeyReusedError if it is taken."""
         row = await self._find()
-        if row is None:
-            taken = await self._insert()
-        else:
-            taken = row.expires_at <= utc_now() and await self._take_over(row)
-        if not taken:
-            self._explain(row or await self._find())
+        if row is not None and row.expires_at > utc_now():
+            self._explain(row)
+        if not await (self._take_over(row) if row else self._insert()):
+            # Another request was faster.
+            self._explain(await self._find())
 
-    def _explain(self, row: StoredRow | None) -> None:
+    def _explain(self, row: StoredRow | None) -> NoReturn:
         if row is not None and row.fingerprint != self.fingerprint:
             raise KeyReusedError
         if row is None or row.status is None:
@@ -163,10 +167,16 @@ class Claim:
             raise KeyInUseError
 
     async def release(self) -> None:
-        """Free the key of a request that stored nothing."""
+        """Free the key of a request that stored nothing, or leave that to the end of the lease."""
         ours = (self.table.c.key == self.key, self.table.c.claim == self.id)
-        async with self.factory.begin() as session:
-            await session.execute(delete(self.table).where(*ours, self.table.c.status.is_(None)))
+        unused = delete(self.table).where(*ours, self.table.c.status.is_(None))
+        try:
+            async with asyncio.timeout(SECONDS_TO_RELEASE), self.factory.begin() as session:
+                await session.execute(unused)
+        except Exception as error:
+            # The request has failed already, and its own error is the response.
+            reason = type(error).__name__
+            logger.warning("An idempotency key is kept until its lease ends: %s", reason)
 
     async def _update(self, session: Session, claim: UUID, values: dict[str, Any]) -> bool:
         ours = (self.table.c.key == self.key, self.table.c.claim == claim)

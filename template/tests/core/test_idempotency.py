@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Body, FastAPI, Response
+from fastapi import APIRouter, Body, Depends, FastAPI, Response
 from fastapi.responses import StreamingResponse
-from sqlalchemy import MetaData, event, func, insert, select, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Delete, MetaData, event, func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.core import idempotency_claim
 from app.core.database import SessionDep, SessionFactory, create_session_factory
 from app.core.database_errors import OutcomeUnknownError
 from app.core.errors import ConflictError
@@ -18,6 +19,7 @@ from app.core.idempotency import idempotent
 from app.core.idempotency_claim import REMOVED_AT_ONCE, get_idempotency_settings
 from app.core.idempotency_record import IdempotencyRecord
 from app.core.models import Base, utc_now
+from app.core.settings import SettingsError
 
 # Separate from the application's models, which the migrations are compared with.
 METADATA = MetaData(naming_convention=Base.metadata.naming_convention)
@@ -247,6 +249,77 @@ async def test_an_expired_response_is_forgotten(
     assert second.status_code == 201
     assert second.content != first.content
     assert await count(engine) == 2
+
+
+@pytest.mark.parametrize("data", ["a", "b"], ids=["same body", "other body"])
+async def test_many_clients_with_an_expired_key_write_once(
+    post: Post, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, data: str
+) -> None:
+    monkeypatch.setenv("IDEMPOTENCY_TTL", "0.1")
+    first = await post()
+    await asyncio.sleep(0.2)
+    monkeypatch.delenv("IDEMPOTENCY_TTL")
+    get_idempotency_settings.cache_clear()
+    responses = await asyncio.gather(*(post(data=data) for _ in range(8)))
+    created = {response.content for response in responses if response.status_code == 201}
+    assert {response.status_code for response in responses} <= {201, 409}
+    assert len(created) == 1
+    assert first.content not in created
+    assert await count(engine) == 2
+
+
+async def test_a_key_is_used_only_after_authentication(
+    post: Post, router: APIRouter, engine: AsyncEngine
+) -> None:
+    allowed = True
+
+    def authenticate() -> str:
+        if not allowed:
+            raise ConflictError("The caller is unknown.")
+        return "somebody"
+
+    @router.post("/private")
+    async def private(session: SessionDep, user: Annotated[str, Depends(authenticate)]) -> str:
+        return user
+
+    assert (await post("/private")).json() == "somebody"
+    allowed = False
+    assert (await post("/private")).status_code == 409
+    assert (await post("/private", key="other")).status_code == 409
+    assert await count(engine, "test__key") == 1
+
+
+async def test_a_synchronous_endpoint_is_stored_as_well(post: Post, router: APIRouter) -> None:
+    @router.post("/sync")
+    def make() -> str:
+        return str(uuid4())
+
+    assert (await post("/sync")).content == (await post("/sync")).content
+
+
+async def test_a_key_that_cannot_be_freed_does_not_hide_the_failure(
+    post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    execute = AsyncSession.execute
+
+    async def hang(session: AsyncSession, statement: Any, *arguments: Any) -> Any:
+        if isinstance(statement, Delete):
+            await asyncio.sleep(60)
+        return await execute(session, statement, *arguments)
+
+    monkeypatch.setattr(idempotency_claim, "SECONDS_TO_RELEASE", 0.1)
+    monkeypatch.setattr(AsyncSession, "execute", hang)
+    async with asyncio.timeout(10):
+        response = await post(data="refused")
+    assert response.json()["detail"] == "It was refused."
+    assert "is kept until its lease ends" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["inf", "24h", "0"])
+def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("IDEMPOTENCY_TTL", value)
+    with pytest.raises(SettingsError, match=f"IDEMPOTENCY_TTL '{value}' is wrong"):
+        idempotent(Record)
 
 
 async def test_expired_keys_are_removed_a_few_at_a_time(post: Post, engine: AsyncEngine) -> None:

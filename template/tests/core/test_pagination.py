@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from app.core.cursors import decode_cursor, encode_cursor
 from app.core.database import Session, create_session_factory
 from app.core.dialect import DIALECT
 from app.core.errors import InvalidError
@@ -319,3 +320,10 @@ def test_types_that_mysql_compares_differently_are_refused_there() -> None:
                 check_query(Imprecise, type(query(sort)))
         else:
             check_query(Imprecise, type(query(sort)))
+
+
+@pytest.mark.parametrize("character", ["a", "😀", "\x01", '"'])
+def test_a_cursor_of_a_long_text_is_accepted(character: str) -> None:
+    row = Typed(id=UUID(int=1), text=character * 2000)
+    cursor = encode_cursor(Typed, "text", row)
+    assert decode_cursor(Typed, "text", PageQuery(cursor=cursor).cursor or "")[0] == row.text

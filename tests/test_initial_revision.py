@@ -115,10 +115,16 @@ def test_one_of_two_revisions_is_not_rewritten(project: Callable[..., Project]) 
 def test_a_database_that_cannot_be_reached_is_named(project: Callable[..., Project]) -> None:
     made = project("sqlite")
     (made.path / "app.db").write_text("no database", "utf-8")
-    (made.path / ".dev").mkdir()
     printed = made.python(*REWRITE, DATABASE_URL="sqlite:///app.db").stdout
     assert "app.db could not be checked for revision 0001: file is not a database" in printed
-    assert "remove it: rm -r .dev" in printed
+
+
+def test_a_database_for_development_has_to_go_first(project: Callable[..., Project]) -> None:
+    made = project("sqlite")
+    before = (made.path / INITIAL).read_bytes()
+    (made.path / ".dev").mkdir()
+    assert "(rm -r .dev)" in made.python(*REWRITE, status=1).stdout
+    assert (made.path / INITIAL).read_bytes() == before
 
 
 def test_a_missing_file_is_not_created(project: Callable[..., Project]) -> None:

@@ -24,6 +24,7 @@ from app.core.settings import PROJECT_ROOT, Settings, read_settings
 from tests.database_server import ServerError, new_database, run_server
 
 VERSIONS = PROJECT_ROOT / "alembic" / "versions"
+DEVELOPMENT = PROJECT_ROOT / ".dev"
 NEXT_REVISION = 'generate the next one: uv run alembic revision --autogenerate -m "…"'
 
 
@@ -37,6 +38,12 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         initial = find_initial()
+        if DEVELOPMENT.exists():
+            raise RefusedError(
+                f"Revision {initial.revision} has been applied to the database of `nox -s dev`, in"
+                f" {DEVELOPMENT}. Stop that command, remove the database (rm -r .dev), and run this"
+                " again."
+            )
         if url := find_url():
             asyncio.run(refuse_if_applied(initial, url))
         rewrite(initial)
@@ -47,8 +54,6 @@ def main() -> int:
         print("Interrupted; the initial revision is unchanged.", file=sys.stderr)
         return 130
     print(f"{initial.path} now creates the tables of the models. Review it, then: uv run nox")
-    if (PROJECT_ROOT / ".dev").exists():
-        print("The database of `nox -s dev` still has the old tables; remove it: rm -r .dev")
     return 0
 
 

@@ -42,7 +42,7 @@ def programs_of(made: Project) -> Path:
 
 
 def test_programs_come_from_the_wheel_the_path_or_debian(made: Project, tmp_path: Path) -> None:
-    places = ["wheel", "path", "debian/9.6/bin", "debian/18/bin"]
+    places = ["wheel", "path", "debian/9.6/bin", "debian/18/bin", "debian/19beta1/bin"]
     for place in places:
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "initdb").touch(mode=0o755)

@@ -14,7 +14,7 @@ signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
-# Seconds for a command to stop its servers: after Ctrl-C, and once it is told to end.
+# Seconds for a command to stop its servers: after Ctrl-C, and after SIGTERM.
 TO_INTERRUPT = 10
 TO_TERMINATE = 30
 
@@ -60,7 +60,7 @@ def demo(session: nox.Session) -> None:
     if folders:
         project = Path(session.invoked_from, folders[0]).resolve()
     else:
-        # Gone with the session's environment, which the next run makes anew.
+        # Deleted with the session's environment, which the next run recreates.
         project = Path(session.virtualenv.location).resolve() / "my-service"
     if (project / ".copier-answers.yml").exists():
         session.log(f"{project} is a project already, and is taken as it is")

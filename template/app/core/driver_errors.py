@@ -8,7 +8,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, OperationalError
 
 # Follows an error for which MySQL or SQLite rolled back the whole transaction.
-LOST_SAVEPOINT = re.compile(r"SAVEPOINT \S+ does not exist|no such savepoint")
+LOST_SAVEPOINT = re.compile(r"\(1305, .SAVEPOINT |no such savepoint: ")
 
 
 def translate_driver_errors(engine: Engine) -> None:
@@ -41,7 +41,8 @@ def _translate(context: ExceptionContext) -> Exception | None:
     if is_lost(error):
         context.is_disconnect = True
         return _lost(context.statement, error)
-    if LOST_SAVEPOINT.search(str(error)):
+    # From the start: further on, a message may quote what a client sent.
+    if LOST_SAVEPOINT.match(str(error)):
         # Everything written before the savepoint is lost, so the transaction must not continue.
         context.is_disconnect = True
         context.invalidate_pool_on_disconnect = False

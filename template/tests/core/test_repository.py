@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -74,11 +75,23 @@ async def test_refused_rows_are_named_and_none_is_added(parts: SessionFactory) -
     assert await names(parts) == ["a", "d", "e"]
 
 
-async def test_the_reasons_of_many_refused_rows_are_limited(parts: SessionFactory) -> None:
+async def test_the_reasons_of_many_refused_rows_are_limited(
+    parts: SessionFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[object] = []
+    find_reasons = Parts._reasons
+
+    async def count(self: Parts, row: Any, location: list[str | int]) -> Any:
+        searched.append(row)
+        return await find_reasons(self, row, location)
+
+    monkeypatch.setattr(Parts, "_reasons", count)
     async with parts.begin() as session:
         with pytest.raises(ConflictError, match="The first 100 reasons are listed") as caught:
             await Parts(session).add_many([{"name": "a"}] * (MAX_ERRORS + 50))
     assert len(caught.value.errors) == MAX_ERRORS
+    # The first row is not refused.
+    assert len(searched) == MAX_ERRORS + 1
     assert await names(parts) == []
 
 

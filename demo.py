@@ -1,4 +1,4 @@
-"""Show a rendered project at work; `nox -s demo` runs this in its folder and environment."""
+"""Demonstrate a rendered project; `nox -s demo` runs this in its folder and environment."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from tests.database_server import ServerError, run_server
+from tools.database_server import ServerError, run_server
 
 SECONDS_TO_START = 60
 NEXT = """
-Everything is stopped. To work on the project:
+All servers are stopped. To work on the project:
 
     cd {folder}
-    uv run nox -s dev       # serves it on a private database, with reload
-    uv run pytest           # runs its tests
+    uv run nox -s dev       # serve it on a private database, with reload
+    uv run pytest           # run its tests
 """
 
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder:
             show(Path(folder), serve="--serve" in arguments)
     except KeyboardInterrupt:
-        print("\nInterrupted; everything is stopped.")
+        print("\nInterrupted; all servers are stopped.")
         return 130
     except (ServerError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
@@ -45,18 +45,18 @@ def main(arguments: list[str]) -> int:
 
 
 def show(folder: Path, *, serve: bool) -> None:
-    say("A private PostgreSQL starts")
+    say("Start a private PostgreSQL")
     with run_server(folder / "data") as url:
         print(f"    {url}")
         os.environ["DATABASE_URL"] = url
         say("alembic upgrade head")
         alembic("upgrade", "head")
-        say("The application starts")
+        say("Start the application")
         with application() as address:
             print(f"    {address}")
             with httpx2.Client(base_url=address) as client:
                 use(client)
-            say("alembic check: do the models equal the migrations?")
+            say("alembic check (do the models match the migrations?)")
             alembic("check")
             if serve:
                 print(f"\nTry it: {address}/docs (Ctrl-C stops everything)", flush=True)
@@ -65,9 +65,9 @@ def show(folder: Path, *, serve: bool) -> None:
 
 
 def use(client: Any) -> None:
-    """Create, read, list, change and delete an item."""
+    """Create, get, list, update and delete an item."""
     items = "/api/v1/items"
-    created = request(client, 201, "POST", items, {"name": "Lamp", "description": "It is bright."})
+    created = request(client, 201, "POST", items, {"name": "Lamp", "description": "Bright"})
     item = f"{items}/{created['id']}"
     request(client, 200, "GET", item)
     request(client, 200, "GET", f"{items}?limit=10")
@@ -80,12 +80,12 @@ def request(client: Any, expected: int, method: str, path: str, body: Any = None
     say(f"{method} {path}" + (f" {json.dumps(body)}" if body else ""))
     response = client.request(method, path, json=body)
     print(f"    {response.status_code} {response.reason_phrase}")
-    answer = response.json() if response.content else None
-    if answer is not None:
-        print("\n".join(f"    {line}" for line in json.dumps(answer, indent=2).splitlines()))
+    content = response.json() if response.content else None
+    if content is not None:
+        print("\n".join(f"    {line}" for line in json.dumps(content, indent=2).splitlines()))
     if response.status_code != expected:
-        raise SystemExit(f"Expected {expected}; this is a defect of the template.")
-    return answer
+        raise SystemExit(f"Expected status {expected}; this is a bug in the template.")
+    return content
 
 
 def alembic(*arguments: str) -> None:
@@ -96,13 +96,13 @@ def alembic(*arguments: str) -> None:
 
 @contextmanager
 def application() -> Iterator[str]:
-    """Serve the application and yield its address; stop it at the end."""
+    """Serve the application, yield its URL, and stop it on exit."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = ["uvicorn", "--factory", "app.main:create_app", "--log-level", "warning"]
-    # A session of its own, so that Ctrl-C does not reach it before its last answers.
+    command = ["uvicorn", "app.main:app", "--log-level", "warning"]
+    # A separate session, so that Ctrl-C stops it only after its last responses.
     process = subprocess.Popen(
         [sys.executable, "-m", *command, "--port", str(port)], start_new_session=True
     )
@@ -122,7 +122,7 @@ def wait(process: "subprocess.Popen[bytes]", address: str) -> None:
                 return
         except httpx2.TransportError:
             time.sleep(0.05)
-    raise SystemExit("The application did not start; its messages stand above.")
+    raise SystemExit("The application did not start; see its messages above.")
 
 
 def say(text: str) -> None:

@@ -1,13 +1,18 @@
 """`nox` runs everything that must be green; `nox -s demo` shows what the template gives."""
 
+import atexit
+import os
 import shutil
 import signal
+import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["lint", "tests"]
+nox.options.sessions = ["lint", "migrations", "project", "updates", "tests"]
 
 # Nox passes an interrupt on to what it runs, but would die of a SIGTERM and leave that running.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -17,6 +22,22 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 # Seconds for a command to stop its servers: after Ctrl-C, and after SIGTERM.
 TO_INTERRUPT = 10
 TO_TERMINATE = 30
+
+# On Linux, a folder in memory: on a disk, updates take twice as long, for their many small files.
+IN_MEMORY = Path("/dev/shm")
+ROOM = 6 * 2**30
+
+DATABASES = ("postgresql", "mysql", "sqlite")
+# Folders of tests/ that have a session; `tests` runs what is in no other one.
+FOLDERS = ("migrations", "project", "updates")
+each_database = nox.parametrize("database", [nox.param(name, id=name) for name in DATABASES])
+
+
+def selection(name: str, database: str | None = None) -> list[str]:
+    """Return pytest's arguments for the tests of a session."""
+    if name == "tests":
+        return ["tests", *(f"--ignore=tests/{folder}" for folder in FOLDERS)]
+    return [f"tests/{name}", *(["--database", database] if database else [])]
 
 
 def install(session: nox.Session, group: str) -> None:
@@ -29,25 +50,97 @@ def lint(session: nox.Session) -> None:
     install(session, "lint")
     session.run("ruff", "format", "--check", *session.posargs)
     session.run("ruff", "check", *session.posargs)
+    session.run("typos")
+    session.run("zizmor", "--offline", "--quiet", ".github", "template/.github")
     install(session, "types")
     session.run("mypy")
 
 
-@nox.session
+@nox.session(venv_backend="none")
+@each_database
+def migrations(session: nox.Session, database: str) -> None:
+    """Migrations on a real server: upgrade, check, downgrade, concurrency, generated revisions."""
+    run_tests(session, selection("migrations", database))
+
+
+@nox.session(venv_backend="none")
+@each_database
+def project(session: nox.Session, database: str) -> None:
+    """The rendered project: its own suite, style, types, documentation, faults, API fuzzing."""
+    run_tests(session, selection("project", database))
+
+
+@nox.session(venv_backend="none")
+def updates(session: nox.Session) -> None:
+    """Updates from every release and from generated edits: no edit is lost, conflicts are loud."""
+    run_tests(session, selection("updates"))
+
+
+@nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Render the template, and run what it renders on real databases; arguments go to pytest."""
-    install(session, "tests")
-    arguments = session.posargs or ["--numprocesses", "auto"]
-    # A folder of this run's own: another pytest of root would close the shared one to the user
-    # under whom root runs PostgreSQL.
-    folder = Path(session.virtualenv.location).resolve() / "pytest"
-    folder.mkdir(exist_ok=True)
+    """All other tests: questions, names, copying, the demo, this matrix."""
+    run_tests(session, selection("tests"))
+
+
+def run_tests(session: nox.Session, selected: list[str]) -> None:
+    """Run pytest on a selection, with the session's arguments or on all processors."""
+    programs = tests_environment(session)
+    arguments = session.posargs or ["--numprocesses", "auto", "--dist", "worksteal"]
+    shared = shared_folder()
     session.run(
-        *("pytest", *arguments),
-        env={"PYTEST_DEBUG_TEMPROOT": str(folder)},
+        *(str(programs / "pytest"), *selected, *arguments),
+        env={
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "PYTEST_DEBUG_TEMPROOT": str(shared),
+            # Sockets need a short path, which a folder in the repository may not have.
+            **({"TMPDIR": str(shared)} if shared.parent == IN_MEMORY else {}),
+            "TEST_SHARED_FOLDER": str(shared),
+            # With bytecode, each process starts in a third of the time.
+            "PYTHONDONTWRITEBYTECODE": None,
+        },
+        external=True,
         interrupt_timeout=TO_INTERRUPT,
         terminate_timeout=TO_TERMINATE,
     )
+
+
+@cache
+def shared_folder() -> Path:
+    """Make a folder for the files of one run, which its sessions share, deleted with it.
+
+    A folder of this run's own: another pytest of root would close the shared one to the user
+    under whom root runs PostgreSQL.
+    """
+    parent = IN_MEMORY if is_suitable(IN_MEMORY) else ROOT / ".nox"
+    parent.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="tests-", dir=parent))
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def is_suitable(folder: Path) -> bool:
+    """Return whether a folder has room for the files of a run, and programs can run from it."""
+    if not folder.is_dir():
+        return False
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize >= ROOM and not state.f_flag & os.ST_NOEXEC
+
+
+installed: list[Path] = []
+
+
+def tests_environment(session: nox.Session) -> Path:
+    """Return the programs of an environment that the sessions of one run share."""
+    if not installed:
+        folder = ROOT / ".nox" / "tests"
+        uv = shutil.which("uv") or "uv"
+        session.run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+        packages = nox.project.dependency_groups(PYPROJECT, "tests")
+        install = (uv, "pip", "install", "--quiet", "--python", str(folder), *packages)
+        session.run(*install, silent=True)
+        installed.append(folder / ("Scripts" if os.name == "nt" else "bin"))
+    return installed[0]
 
 
 @nox.session

@@ -1,1 +1,1 @@
-"""The measured comparisons; never a timed test."""
+"""Measured comparisons; no test depends on time."""

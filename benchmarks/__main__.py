@@ -1,7 +1,7 @@
-"""Measure, and write what came of it to results.json, results.md and results.svg.
+"""Measure, and write results.json, results.md and results.svg.
 
-Stages: requests, depth, rendering, first-answer, startup, suite; all of them unless named.
-template-suite reads what `nox -s tests -- --numprocesses auto --junitxml FILE` reported.
+Stages: requests, depth, rendering, first-answer, startup, suite; all of them by default.
+template-suite reads what `pytest --numprocesses auto --junitxml FILE` reported.
 """
 
 import argparse
@@ -34,30 +34,32 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stages", nargs="*", metavar="STAGE")
-    parser.add_argument("--rounds", type=int, default=5, help="of each measurement, 1 or more")
-    parser.add_argument("--seconds", type=float, default=3, help="of a load")
+    parser.add_argument("--rounds", type=int, default=5, help="of each measurement, at least 1")
+    parser.add_argument("--seconds", type=float, default=3, help="duration of a load")
     parser.add_argument("--junitxml", type=Path, metavar="FILE", help=f"for {TEMPLATE_SUITE}")
-    parser.add_argument("--folder", type=Path, default=Path(__file__).parent, help="for results")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(__file__).parent, help="for the results"
+    )
     options = parser.parse_args()
     stages = options.stages or list(STAGES)
     if unknown := set(stages) - {*STAGES, TEMPLATE_SUITE}:
-        parser.error(f"{', '.join(sorted(unknown))} is no stage; known: {', '.join(STAGES)}")
+        parser.error(f"unknown stage: {', '.join(sorted(unknown))}; expected {', '.join(STAGES)}")
     if TEMPLATE_SUITE in stages and not options.junitxml:
         parser.error(f"{TEMPLATE_SUITE} needs --junitxml FILE")
     if options.junitxml and not options.junitxml.is_file():
-        parser.error(f"--junitxml {options.junitxml} is no file")
+        parser.error(f"--junitxml {options.junitxml} is not a file")
     if options.rounds < 1:
-        parser.error(f"--rounds {options.rounds} is less than 1")
+        parser.error(f"--rounds {options.rounds}: must be at least 1")
     if options.seconds <= 0:
-        parser.error(f"--seconds {options.seconds:g} is no time")
+        parser.error(f"--seconds {options.seconds:g}: must be positive")
     if not options.folder.is_dir():
-        parser.error(f"--folder {options.folder} is no folder")
+        parser.error(f"--folder {options.folder} is not a folder")
     file = options.folder / "results.json"
     results = json.loads(file.read_text("utf-8")) if file.exists() else {}
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         bench = Workbench(Path(folder), options.rounds, options.seconds)
         if not bench.has_peers:
-            print(f"other templates are left out: they need Python {PEERS_NEED}", file=sys.stderr)
+            print(f"Other templates are excluded; they need Python {PEERS_NEED}", file=sys.stderr)
         for stage in stages:
             if stage == TEMPLATE_SUITE:
                 said = f"{stage} --junitxml FILE"

@@ -1,4 +1,4 @@
-"""The applications that are compared, all on one database, and the requests that each gets."""
+"""The compared applications, all on one database, and the requests sent to each."""
 
 import json
 import random
@@ -14,15 +14,15 @@ import psutil
 
 from benchmarks.peers import FASTAPI_TEMPLATE, add_items
 from benchmarks.workbench import MODULES, Workbench
-from tests.projects import Project, Served, run
+from tests.support.pages import follow_page
+from tests.support.projects import Project, Served, run
 
 APPLICATIONS = Path(__file__).parent / "applications"
 REFERENCE = "FastAPI and SQLAlchemy"
 ROWS = 100_000
-# Enough that connections which change rows do not meet.
+# Enough that connections rarely change the same row.
 KEYS = 10_000
-BULK = 100
-# The keys grow with the number, as UUIDv7 do with time.
+# Keys increase with the number, as UUIDv7 do with time.
 SEED = (
     """CREATE OR REPLACE FUNCTION seeded(number bigint) RETURNS uuid IMMUTABLE LANGUAGE sql
     RETURN (
@@ -33,14 +33,14 @@ SEED = (
     SELECT seeded(number), 'Item ' || number, 'One of many', 1, now(), now()
     FROM generate_series(1, {rows}) AS number""",
 )
-# What was created since, by whatever key, so that every round finds the same table.
+# Deletes the rows that a round created, so that each round starts with the same table.
 TIDY = "DELETE FROM item WHERE description <> 'One of many'"
 JSON: Any = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
 class Contender:
-    """An application, where it runs, and the path of its items."""
+    """An application, its project, and the path of its items."""
 
     name: str
     project: Project
@@ -50,9 +50,9 @@ class Contender:
 
     @contextmanager
     def serve(self, url: str, workers: int = 1) -> Iterator[Served]:
-        """Serve it, and wait until all workers answer.
+        """Serve it, and wait until all workers have started.
 
-        Raises AssertionError, with the log, if it ends before.
+        Raises AssertionError with the log if the server exits first.
         """
         variables = self.variables | {"WEB_CONCURRENCY": str(workers)}
         with self.project.serve(url, self.application, **variables) as served:
@@ -76,23 +76,22 @@ class Contender:
             "page of 50": [to("GET", "?limit=50")] * 16,
             "create": [to("POST", "", item)] * 16,
             "change": [to("PATCH", f"/{key}", {"name": "Lamp"}) for key in keys],
-            f"create {BULK}": [to("POST", "/bulk", [item] * BULK)] * 16,
         }
 
 
 def ours(bench: Workbench) -> list[Contender]:
-    return [
-        Contender(
-            f"this template, {count} modules",
-            bench.rendered(f"with-{count}-modules", modules=modules),
-            "app.main:create_app",
-        )
-        for count, modules in MODULES.items()
-    ]
+    """Return those of this template, with the recipe for bulk creation."""
+    contenders = []
+    for count, modules in MODULES.items():
+        project = bench.rendered(f"with-{count}-modules", modules=modules)
+        follow_page(project, "bulk_creation")
+        name = f"this template, {count} modules"
+        contenders.append(Contender(name, project, "app.main:create_app"))
+    return contenders
 
 
 def handwritten(bench: Workbench) -> list[Contender]:
-    """Return those of `applications/`, which log nothing."""
+    """Return the applications in `applications/`, which do not log."""
     variables = {"PYTHONPATH": str(APPLICATIONS), "UVICORN_ACCESS_LOG": "false"}
     names = {
         REFERENCE: "fastapi_sqlalchemy",
@@ -106,7 +105,7 @@ def handwritten(bench: Workbench) -> list[Contender]:
 
 
 def peers(bench: Workbench, url: str) -> list[Contender]:
-    """Return those of other templates that have items; none without a Python for them."""
+    """Return applications of other templates; none if they support no installed Python."""
     if not bench.has_peers:
         return []
     peer = FASTAPI_TEMPLATE
@@ -131,13 +130,13 @@ def peers(bench: Workbench, url: str) -> list[Contender]:
 
 @contextmanager
 def database(bench: Workbench, rows: int = ROWS) -> Iterator[str]:
-    """Run a server of its own, with that many items; yield its URL."""
+    """Run a database server with that many items; yield its URL."""
     project = bench.project
-    folder = tempfile.mkdtemp(dir=bench.folder)
-    with project.server(folder) as url:
-        # For all contenders at once; it counts from the next start.
+    folder = Path(tempfile.mkdtemp(dir=bench.folder))
+    with project.private_server(folder) as url:
+        # For all contenders at once; takes effect at the next start.
         psql(project, url, "ALTER SYSTEM SET max_connections = 400")
-    with project.server(folder) as url:
+    with project.private_server(folder) as url:
         project.run("alembic", "upgrade", "head", DATABASE_URL=url)
         project.sql(url, SEED[0], SEED[1].format(rows=rows))
         vacuum(project, url)
@@ -145,12 +144,12 @@ def database(bench: Workbench, rows: int = ROWS) -> Iterator[str]:
 
 
 def vacuum(project: Project, url: str) -> None:
-    """Give the planner its statistics and readers their visibility map, as after a while of use."""
+    """Update the statistics and the visibility map, as autovacuum does in production."""
     psql(project, url, "VACUUM ANALYZE item")
 
 
 def psql(project: Project, url: str, statement: str) -> None:
-    """Execute a statement that no transaction may surround."""
+    """Execute a statement outside a transaction."""
     project.run(postgresql_program(project, "psql"), url, "--quiet", "--command", statement)
 
 
@@ -159,20 +158,20 @@ def postgresql_program(project: Project, name: str) -> str:
 
 
 def random_keys(project: Project, url: str) -> list[str]:
-    """Return the keys of some of the rows, the same ones at each run."""
+    """Return the keys of a random sample of rows, the same in each run."""
     rows = project.sql(url, f"SELECT id::text FROM item WHERE id <= seeded({ROWS}) ORDER BY id")
     return [key for [key] in random.Random(1).sample(rows, KEYS)]
 
 
 def processor_seconds(served: Served) -> float:
-    """Return the seconds that a server and its workers computed."""
+    """Return the CPU seconds of a server and its workers."""
     parent = psutil.Process(served.process.pid)
     times = [process.cpu_times() for process in [parent, *parent.children(recursive=True)]]
     return sum(time.user + time.system for time in times)
 
 
 def memory(served: Served) -> float:
-    """Return the MiB that belong to the worker alone."""
+    """Return the unique memory of one worker, in MiB."""
     workers = psutil.Process(served.process.pid).children(recursive=True)
     process = workers[-1] if workers else psutil.Process(served.process.pid)
     return float(process.memory_full_info().uss) / 2**20
@@ -180,6 +179,6 @@ def memory(served: Served) -> float:
 
 @contextmanager
 def all_served(contenders: list[Contender], url: str, workers: int) -> Iterator[list[Served]]:
-    """Serve them all at once, so that they can take turns."""
+    """Serve all applications at once, so that measurements can alternate."""
     with ExitStack() as stack:
         yield [stack.enter_context(one.serve(url, workers)) for one in contenders]

@@ -1,4 +1,4 @@
-"""What a page costs at the start of a million rows, and what it costs deep inside."""
+"""The cost of a page at the start of a million rows, and at the end."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ ROWS = 1_000_000
 DEPTH = 900_000
 CURSOR = """
 from types import SimpleNamespace
-from app.core.cursors import encode_cursor
+from app.core.pagination.cursors import encode_cursor
 from app.modules.item.models import Item
 print(encode_cursor(Item, "id", SimpleNamespace(id="{key}")))
 """

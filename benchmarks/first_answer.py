@@ -1,4 +1,4 @@
-"""How long it takes from an empty folder to the first answer over HTTP, with a real database."""
+"""The time from an empty folder to the first response over HTTP, on a real database."""
 
 import tempfile
 import time
@@ -10,13 +10,13 @@ from urllib.request import urlopen
 from benchmarks.peers import FASTAPI_FULLSTACK, FASTAPI_TEMPLATE, Peer
 from benchmarks.rendering import COPIER
 from benchmarks.workbench import Workbench
-from tests.projects import Project, Served, run
+from tests.support.projects import Project, Served, run
 
 STAGES = ("render", "install", "database", "migrate", "first answer")
 
 
 class Stopwatch:
-    """The seconds of each stage, one after the other."""
+    """The seconds of consecutive stages."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -29,8 +29,8 @@ class Stopwatch:
 
 
 def measure(bench: Workbench) -> dict[str, Any]:
-    """Return the seconds of each stage in each round; packages come from a warm cache."""
-    # Installed before, so that all begin with what they have once they are known.
+    """Return the seconds of each stage in each round; packages come from a cache."""
+    # Installed before the measurement, as Copier is.
     peers: dict[str, Peer] = {}
     if bench.has_peers:
         peers = {
@@ -64,12 +64,12 @@ def ours(bench: Workbench) -> list[float]:
     watch.stage()
     project = Project(path, environment, folder)
     with ExitStack() as stack:
-        url = stack.enter_context(project.server())
+        url = stack.enter_context(project.private_server(folder / "server"))
         watch.stage()
         project.run("alembic", "upgrade", "head", DATABASE_URL=url)
         watch.stage()
         served = stack.enter_context(project.serve(url))
-        answer(served, "/api/v1/items")
+        request(served, "/api/v1/items")
         watch.stage()
     return watch.seconds
 
@@ -84,19 +84,19 @@ def of_peer(bench: Workbench, peer: Peer) -> list[float]:
     project = peer.install(path, folder / "environment", bench.python)
     watch.stage()
     with ExitStack() as stack:
-        # They bring none: they get ours.
-        url = stack.enter_context(bench.project.server())
+        # They bring no database server.
+        url = stack.enter_context(bench.project.private_server(folder / "server"))
         watch.stage()
         variables = peer.variables(url)
         project.run("alembic", "upgrade", "head", status=0, **variables)
         watch.stage()
         served = stack.enter_context(project.serve(url, peer.application, **variables))
-        answer(served, peer.health)
+        request(served, peer.health)
         watch.stage()
     return watch.seconds
 
 
-def answer(served: Served, path: str) -> None:
-    """Raise HTTPError unless the path answers with a success."""
+def request(served: Served, path: str) -> None:
+    """Send a request; raise HTTPError unless the response is a success."""
     with urlopen(served.address + path) as response:
         response.read()

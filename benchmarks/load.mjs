@@ -1,6 +1,6 @@
-// Loads a server as standard input says, and prints what came of it, both as JSON:
-// {url, connections, seconds, requests} gives {seconds, latencies, failed}, latencies in
-// milliseconds, each connection sending a part of the requests of its own, again and again.
+// Loads a server. Reads {url, connections, seconds, requests} from standard input, as JSON, and
+// prints {seconds, latencies, failed}; latencies are in milliseconds. Each connection repeats its
+// own part of the requests.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 

@@ -1,4 +1,4 @@
-"""How long generators take, as whole processes: ours, others', and the least that Copier can do."""
+"""The time of complete generator processes: this template, others, and a minimal one."""
 
 import shutil
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.peers import FASTAPI_FULLSTACK, FASTAPI_TEMPLATE, Peer
 from benchmarks.workbench import Workbench, command
-from tests.repositories import commit, git
+from tests.support.repositories import commit, git
 
 FLOOR = "copier copy of a template with one file"
 COPY = "copier copy of this template"
@@ -58,7 +58,7 @@ def measure(bench: Workbench) -> dict[str, list[float]]:
 
 
 def released(folder: Path, repository: Path) -> Path:
-    """Make a repository with one version of a template, as users have it from a server."""
+    """Make a git repository with one tagged version of a template."""
     if folder != repository:
         shutil.copytree(folder, repository)
     git(repository, "init", "--quiet")
@@ -67,7 +67,7 @@ def released(folder: Path, repository: Path) -> Path:
 
 
 def generate(bench: Workbench, peer: Peer, folder: Path) -> Callable[[], None]:
-    """Install a generator; return an action that runs it in a folder, without what it installs."""
+    """Install a generator; return an action that only writes files to a folder."""
     generator = bench.folder / peer.requirement
     peer.install_generator(generator, bench.python)
     return command(peer.command(generator), folder, **peer.files_only)

@@ -1,6 +1,5 @@
-"""Turn results.json into results.md, a picture of it, and the figures of the README."""
+"""Turn results.json into results.md and results.svg."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -15,7 +14,6 @@ from benchmarks.first_answer import STAGES
 from benchmarks.rendering import COPY, FLOOR, UPDATE
 from benchmarks.startup import IMPORTS
 from benchmarks.workbench import MODULES
-from tests.projects import ROOT
 
 OURS = {count: f"this template, {count} modules" for count in MODULES}
 RAW = "FastAPI and asyncpg"
@@ -24,19 +22,19 @@ MAIN_SETTING = "1 worker, 16 connections"
 READS = ("read one", "page of 50")
 ENDPOINTS = (*READS, "create")
 RATE = "requests per second"
-README_BLOCK = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 HEAD = """# Results
 
-Made by `nox -s bench`, which says with `-- --help` how to repeat a stage. All that is compared took
-turns in one run on one machine. Figures are medians of the rounds, the least and the most in
-brackets; a ratio is taken in each round and relates to a minimal application of {reference} with
-the same endpoints and nothing around them: no log, no request id, no limits. [tried.md](tried.md)
-says what was tried to be faster.
+Written by `nox -s bench`; `nox -s bench -- --help` lists its stages. Within a run, everything that
+is compared took turns on one machine. Figures are medians of the rounds, with the minimum and the
+maximum in brackets. A ratio is computed for each round, and relates to a minimal application with
+{reference} that has the same endpoints, but no logging, request ids or limits.
+[Decisions](../docs/decisions/README.md) explain what was tried to improve them, and why targets are
+missed.
 """
 
 
 def write(results: Mapping[str, Any], folder: Path) -> None:
-    """Write what the results tell to a folder, and to the README if it is the repository's."""
+    """Write the report and its chart to a folder."""
     parts = [HEAD.format(reference=REFERENCE), *targets(results)]
     for stage, section in SECTIONS.items():
         if stage in results:
@@ -44,15 +42,6 @@ def write(results: Mapping[str, Any], folder: Path) -> None:
     (folder / "results.md").write_text("\n".join(parts) + "\n", "utf-8")
     if "requests" in results:
         draw(results["requests"]["figures"][MAIN_SETTING], folder / "results.svg")
-    if folder == ROOT / "benchmarks":
-        readme = ROOT / "README.md"
-        text = "\n".join([*targets(results), "", *map(_line, results.items()), ""])
-        found = README_BLOCK.sub(rf"\g<1>{text}\g<2>", readme.read_text("utf-8"))
-        readme.write_text(found, "utf-8")
-
-
-def _line(item: tuple[str, Any]) -> str:
-    return _made(*item)
 
 
 def _made(stage: str, made: Mapping[str, Any]) -> str:
@@ -60,13 +49,14 @@ def _made(stage: str, made: Mapping[str, Any]) -> str:
 
 
 def targets(results: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a table of what the project wants to reach, and what it reached."""
-    yield "| target | measured | |"
-    yield "|---|---|---|"
+    """Yield a table of targets and measured values."""
+    yield "| metric | target | measured | |"
+    yield "|---|---|---:|---|"
     for name, value, limit, is_most in _reached(results):
         is_met = value <= limit if is_most else value >= limit
         word = "at most" if is_most else "at least"
-        yield f"| {name}: {word} {limit:g} | {value:.2f} | {'met' if is_met else 'not met'} |"
+        verdict = "met" if is_met else "missed"
+        yield f"| {name} | {word} {limit:g} | {value:.2f} | {verdict} |"
 
 
 def _reached(results: Mapping[str, Any]) -> Iterator[tuple[str, float, float, bool]]:
@@ -75,38 +65,43 @@ def _reached(results: Mapping[str, Any]) -> Iterator[tuple[str, float, float, bo
         for endpoint in ENDPOINTS:
             for name in OURS.values():
                 ratio = median(ratios(figures[endpoint], name, REFERENCE))
-                yield f"{endpoint}, {name}, throughput / that of {REFERENCE}", ratio, 1, False
+                yield f"{endpoint}: {name} / {REFERENCE}, throughput", ratio, 1, False
         for endpoint in READS:
             ratio = median(ratios(figures[endpoint], OURS[2], RAW))
-            yield f"{endpoint}, throughput / that of {RAW}", ratio, 0.5, False
+            yield f"{endpoint}: {OURS[2]} / {RAW}, throughput", ratio, 0.5, False
             if S3RIUS in figures[endpoint]:
                 ratio = median(ratios(figures[endpoint], OURS[2], S3RIUS))
-                yield f"{endpoint}, throughput / that of {S3RIUS}", ratio, 2, False
+                yield f"{endpoint}: {OURS[2]} / {S3RIUS}, throughput", ratio, 2, False
     if "depth" in results:
         first, deep = list(results["depth"]["figures"].values())[:2]
         ratio = median(one / other for one, other in zip(first, deep, strict=True))
-        yield f"cost of a page at row {DEPTH:,} of a million / of the first", ratio, 1.25, True
+        yield f"page at row {DEPTH:,} of a million / first page, duration", ratio, 1.25, True
     if "rendering" in results:
         figures = results["rendering"]["figures"]
-        yield "`copier copy` / a template with one file", _ratio(figures, COPY, FLOOR), 1.5, True
-        yield "adding a module by update / `copier copy`", _ratio(figures, UPDATE, COPY), 3, True
+        yield f"{COPY} / of a template with one file", _ratio(figures, COPY, FLOOR), 1.5, True
+        yield f"{UPDATE} / {COPY}", _ratio(figures, UPDATE, COPY), 3, True
     if "first-answer" in results:
         totals = _totals(results["first-answer"]["figures"])
         mine = totals.pop("this template")
-        yield "seconds from an empty folder to the first answer", median(mine), 10, True
+        yield "from an empty folder to the first response, seconds", median(mine), 10, True
         for name, theirs in totals.items():
             ratio = median(one / other for one, other in zip(mine, theirs, strict=True))
-            yield f"the same / that of {name}", ratio, 1, True
+            yield f"from an empty folder to the first response / {name}", ratio, 1, True
     if "startup" in results:
         figures = results["startup"]["figures"]["seconds"]
         ratio = _ratio(figures, "alembic upgrade head, nothing to do", f"python -c '{IMPORTS}'")
-        yield "`alembic upgrade head` with nothing to do / its imports", ratio, 1.3, True
+        yield "`alembic upgrade head`, nothing to do / its imports", ratio, 1.3, True
     if "suite" in results:
         for name, found in results["suite"]["figures"].items():
-            yield f"seconds of a project's tests, {name}", median(found["seconds"]), 10, True
+            yield (
+                f"tests of a rendered project, {name}, seconds",
+                median(found["seconds"]),
+                10,
+                True,
+            )
     if "template-suite" in results:
         minutes = results["template-suite"]["figures"]["seconds"] / 60
-        yield "minutes of the template's tests", minutes, 15, True
+        yield "tests of the template, minutes", minutes, 15, True
 
 
 def _ratio(figures: Mapping[str, Sequence[float]], name: str, other: str) -> float:
@@ -124,7 +119,7 @@ def ratios(found: Mapping[str, Any], name: str, other: str) -> list[float]:
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Return the median, and the least and most."""
+    """Return the median with the minimum and the maximum."""
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
@@ -136,7 +131,7 @@ def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
 
 
 def requests(figures: Mapping[str, Any]) -> Iterator[str]:
-    yield "## Requests\n\nA table of 100,000 rows, the last of the modules asked."
+    yield "## Requests\n\nRequests to the last module, whose table has 100,000 rows."
     for setting, endpoints in figures.items():
         yield f"\n### Throughput relative to {REFERENCE}: {setting}\n"
         names = dict.fromkeys(name for found in endpoints.values() for name in found)
@@ -161,8 +156,8 @@ def requests(figures: Mapping[str, Any]) -> Iterator[str]:
             ([name, *(_median(rounds, kind) for kind in kinds)] for name, rounds in found.items()),
         )
     yield (
-        f"\n{S3RIUS} has its items added in its own style, and commits after the answer. Of the"
-        " larger peers, one is not in the registry, and others have no such module to be compared."
+        f"\nThe items of {S3RIUS} were added in its own style; it commits after the response. Other"
+        " templates are not on the package index, or have no comparable module."
     )
 
 
@@ -171,7 +166,7 @@ def _median(rounds: Sequence[Mapping[str, float]], kind: str) -> str:
 
 
 def depth(figures: Mapping[str, Any]) -> Iterator[str]:
-    yield "## Depth\n\nPages of 50 of a million rows, one connection.\n"
+    yield "## Deep pages\n\nPages of 50 from a million rows, one connection.\n"
     yield from _table(
         ["", "requests per second"],
         ([name, spread(values, 0)] for name, values in figures.items()),
@@ -185,12 +180,12 @@ def seconds(title: str, figures: Mapping[str, Any]) -> Iterator[str]:
 
 def rendering(figures: Mapping[str, Any]) -> Iterator[str]:
     yield from seconds(
-        "## Rendering\n\nWhole processes, without what a template installs.", figures
+        "## Rendering\n\nComplete processes, without the installation of packages.", figures
     )
 
 
 def first_answer(figures: Mapping[str, Any]) -> Iterator[str]:
-    yield "## From an empty folder to the first answer\n\nSeconds; packages from a warm cache.\n"
+    yield "## From an empty folder to the first response\n\nSeconds; packages come from a cache.\n"
     totals = _totals(figures)
     yield from _table(
         ["", *STAGES, "all"],
@@ -206,21 +201,21 @@ def first_answer(figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def startup(figures: Mapping[str, Any]) -> Iterator[str]:
-    yield from seconds("## Start-up", figures["seconds"])
+    yield from seconds("## Startup", figures["seconds"])
     for kind in ("memory of an idle worker, MiB", "imports of app.main, ms"):
         yield ""
         rows = ([name, f"{value:.0f}"] for name, value in figures[kind].items())
         yield from _table(["", kind], rows)
-    yield "\nSeconds of `alembic upgrade head` by revisions after the first:\n"
+    yield "\nSeconds of `alembic upgrade head` by number of revisions after the first:\n"
     rows = (
         [size, *(spread(values) for values in zip(*times, strict=True))]
         for size, times in figures["revisions"].items()
     )
-    yield from _table(["revisions", "from nothing", "nothing to do"], rows)
+    yield from _table(["revisions", "empty database", "nothing to do"], rows)
 
 
 def suite(figures: Mapping[str, Any]) -> Iterator[str]:
-    yield "## A project's tests\n"
+    yield "## Tests of a rendered project\n"
     yield from _table(
         ["", "tests", "seconds"],
         ([name, str(one["tests"]), spread(one["seconds"], 1)] for name, one in figures.items()),
@@ -229,8 +224,8 @@ def suite(figures: Mapping[str, Any]) -> Iterator[str]:
 
 def template_suite(figures: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"## The template's tests\n\n{figures['tests']} tests, {figures['failed']} failed, in"
-        f" {figures['seconds'] / 60:.1f} minutes. By file, seconds of all workers:\n"
+        f"## Tests of the template\n\n{figures['tests']} tests, {figures['failed']} failed, in"
+        f" {figures['seconds'] / 60:.1f} minutes. Seconds by file, of all workers:\n"
     )
     by_file = figures["seconds of each file, of all workers"]
     yield from _table(["", "seconds"], ([name, f"{one:.0f}"] for name, one in by_file.items()))
@@ -248,7 +243,7 @@ SECTIONS = {
 
 
 def draw(endpoints: Mapping[str, Any], file: Path) -> None:
-    """Draw the throughputs as bars; those of the SQL alone would leave no room for others."""
+    """Draw the throughputs as bars, except those of pgbench, which would dwarf the others."""
     names = [name for name in endpoints["read one"] if "pgbench" not in name]
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     places = figure.subplots(1, len(ENDPOINTS), sharey=True)
@@ -263,6 +258,6 @@ def draw(endpoints: Mapping[str, Any], file: Path) -> None:
         place.spines[["top", "right"]].set_visible(False)
     figure.axes[0].invert_yaxis()
     figure.supxlabel(f"throughput relative to {REFERENCE}, {MAIN_SETTING}")
-    # Text stays text, and the same figures give the same file.
+    # Keep text as text, and make the output reproducible.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "results"}):
         figure.savefig(file, metadata={"Date": None})

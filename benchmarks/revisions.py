@@ -1,8 +1,8 @@
-"""How `alembic upgrade head` grows with linear revisions: on an empty database, and as a no-op.
+"""The time of `alembic upgrade head` by number of revisions: on an empty database, and as a no-op.
 
-Runs in a rendered project, on its private server, as many rounds as the argument says, and prints
-JSON: for each number of revisions the seconds of whole processes, taken in turn, so that noise hits
-them alike.
+Runs in a rendered project, on its private server; the argument is the number of rounds. Prints, as
+JSON, the seconds of complete processes for each number of revisions. The processes alternate, so
+that noise affects them equally.
 """
 
 import json
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.database_server import run_server
+from tools.database_server import run_server
 
 SIZES = (0, 10, 100, 500)
 
@@ -48,7 +48,7 @@ def seconds(*command: str, **variables: str) -> float:
 
 
 def project_with(size: int, folder: Path) -> Path:
-    """Copy the project of the current folder, and add revisions after its first one."""
+    """Copy the project in the current folder, and add revisions after the initial one."""
     project = folder / f"with-{size}"
     shutil.copytree(".", project, ignore=shutil.ignore_patterns(".venv", ".git", "__pycache__"))
     for number in range(2, size + 2):
@@ -58,7 +58,7 @@ def project_with(size: int, folder: Path) -> Path:
 
 
 def upgrade(project: Path, data: Path) -> tuple[float, float]:
-    """Return the seconds of an upgrade of an empty database, and of one with nothing to do."""
+    """Return the seconds of upgrading an empty database, and of a second upgrade."""
     command = ("-m", "alembic", "-c", str(project / "alembic.ini"), "upgrade", "head")
     with run_server(data) as url:
         first = seconds(*command, DATABASE_URL=url)

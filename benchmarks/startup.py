@@ -1,4 +1,4 @@
-"""What a process costs before it does anything: imports, commands with nothing to do, memory."""
+"""The cost of starting a process: imports, commands with nothing to do, memory."""
 
 import json
 import re
@@ -8,11 +8,11 @@ from typing import Any
 
 from benchmarks.contenders import all_served, database, handwritten, memory, ours
 from benchmarks.workbench import Workbench, command
-from tests.projects import Project
+from tests.support.projects import Project
 
 IMPORTS = "import alembic, sqlalchemy, app.main"
 REVISIONS = Path(__file__).with_name("revisions.py")
-# How many packages are named.
+# The number of packages in the report.
 HEAVIEST = 10
 
 
@@ -44,7 +44,7 @@ def measure(bench: Workbench) -> dict[str, Any]:
 
 
 def heaviest_imports(project: Project) -> dict[str, float]:
-    """Return the milliseconds that the modules of each package take, those that take most."""
+    """Return the import time of the slowest packages, in milliseconds."""
     printed = project.python("-X", "importtime", "-c", "import app.main").stdout
     totals: Counter[str] = Counter()
     for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\w+)", printed):
@@ -54,7 +54,7 @@ def heaviest_imports(project: Project) -> dict[str, float]:
 
 
 def revisions(bench: Workbench) -> Any:
-    """Return the seconds of upgrades, from nothing and with nothing to do, by revisions."""
+    """Return the seconds of upgrades by number of revisions; see `revisions.py`."""
     project = bench.project
     path = str(project.path)
     printed = project.python("-P", str(REVISIONS), str(bench.rounds), PYTHONPATH=path).stdout

@@ -1,4 +1,4 @@
-"""How long the tests of a rendered project take, on each database."""
+"""The time of a rendered project's tests, on each database."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from benchmarks.workbench import Workbench
-from tests.projects import DATABASES, Project, render, run
+from tests.support.projects import DATABASES, Project, render, run
 
 
 def measure(bench: Workbench) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def installed(bench: Workbench, database: str) -> Project:
 
 
 def by_file(report: Path) -> dict[str, Any]:
-    """Return the seconds that a pytest run with `--junitxml` took, and those of each test file."""
+    """Return the seconds of a pytest run, in total and by test file, from its JUnit report."""
     root = ElementTree.parse(report).getroot()
     [suite] = root.iter("testsuite")
     seconds: dict[str, float] = {}

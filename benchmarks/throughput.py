@@ -1,4 +1,4 @@
-"""How many requests a second each contender answers, how long they take, and what they cost."""
+"""Requests per second, latency, CPU time and memory of each contender."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from benchmarks.contenders import (
     vacuum,
 )
 from benchmarks.workbench import Workbench
-from tests.projects import Served, run
+from tests.support.projects import Served, run
 
 # Workers of the server, and connections of the client.
 SETTINGS = ((1, 16), (1, 1), (2, 16))
@@ -70,7 +70,7 @@ def compare(
     keys: list[str],
     connections: int,
 ) -> dict[str, Any]:
-    """Return the figures of each round, by endpoint and contender; they take turns."""
+    """Return the figures of each round, by endpoint and contender; contenders alternate."""
     results: dict[str, dict[str, list[Figures]]] = {}
     # The first round warms up.
     for number in range(bench.rounds + 1):
@@ -94,7 +94,7 @@ def compare(
 def load(
     bench: Workbench, served: Served, requests: list[dict[str, str]], connections: int
 ) -> Figures:
-    """Load a server for a while; return its figures. Raises AssertionError for a failed request."""
+    """Load a server and return its figures. Raises AssertionError if a request fails."""
     before = processor_seconds(served)
     given = {
         "url": served.address,
@@ -124,7 +124,7 @@ def load(
 
 
 def pgbench(bench: Workbench, url: str, script: str, connections: int) -> Figures:
-    """Run one transaction again and again; return its figures."""
+    """Run a transaction repeatedly and return its figures."""
     file = bench.folder / "transaction.sql"
     file.write_text(script.format(rows=ROWS), "utf-8")
     program = postgresql_program(bench.project, "pgbench")

@@ -1,4 +1,4 @@
-"""What all measurements stand on: a rendered project, its server, and how often to look."""
+"""Common ground of all measurements: rendered projects, interpreters and rounds."""
 
 import subprocess
 import sys
@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.projects import Project, copy_template, render, run
+from tests.support.projects import Project, copy_template, render, run
 
-# What is measured is the last of them, so that what each module costs is paid in full.
+# Requests go to the last module, so that the cost of all others is included.
 OTHERS = [f"module_{number}" for number in range(1, 20)]
 MODULES = {2: ["module_1", "item"], 20: [*OTHERS, "item"]}
 PEERS_NEED = ">=3.12"
@@ -25,7 +25,7 @@ print(", ".join([f"Python {platform.python_version()}", *(f"{n} {version(n)}" fo
 
 @dataclass(frozen=True)
 class Workbench:
-    """A folder for all that is made, the number of rounds, and the seconds of a load."""
+    """A folder for all files, the number of rounds, and the duration of a load in seconds."""
 
     folder: Path
     rounds: int
@@ -37,7 +37,7 @@ class Workbench:
 
     @cached_property
     def python_for_peers(self) -> str | None:
-        """The interpreter that other templates need; without it they are left out."""
+        """An interpreter that other templates support, or None, which excludes them."""
         find = ["uv", "python", "find", PEERS_NEED]
         found = subprocess.run(find, capture_output=True, text=True, check=False)
         return found.stdout.strip() or None
@@ -48,12 +48,12 @@ class Workbench:
 
     @property
     def python(self) -> str:
-        """The interpreter of all that is measured."""
+        """The interpreter for all measurements."""
         return self.python_for_peers or sys.executable
 
     @cached_property
     def project(self) -> Project:
-        """The default project, installed as its Dockerfile does."""
+        """The default project, installed as in its Dockerfile."""
         path = render(self.template, self.folder / "project")
         environment = self.folder / "environment"
         run(
@@ -65,11 +65,11 @@ class Workbench:
         return Project(path, environment, self.folder / "types")
 
     def versions(self) -> str:
-        """Return the versions of what the measured applications stand on."""
+        """Return the versions of Python and the main packages."""
         return self.project.python("-c", VERSIONS).stdout.strip()
 
     def rendered(self, name: str, **answers: Any) -> Project:
-        """Render another project, to be run in the environment of the default one."""
+        """Render another project, which runs in the environment of the default one."""
         path = render(self.template, self.folder / name, **answers)
         return Project(path, self.project.environment, self.project.types)
 
@@ -80,7 +80,7 @@ class Workbench:
     ) -> dict[str, list[float]]:
         """Return the seconds of each action in each round; the first round is not counted.
 
-        The actions take turns, so that noise hits them alike; `tidy` runs before each of them.
+        The actions alternate, so that noise affects them equally; `tidy` runs before each.
         """
         seconds: dict[str, list[float]] = {name: [] for name in actions}
         for number in range(self.rounds + 1):
@@ -94,7 +94,7 @@ class Workbench:
 
 
 def command(words: Sequence[str], folder: Path, **variables: str) -> Callable[[], None]:
-    """Return an action that runs a whole process; it raises AssertionError if that fails."""
+    """Return an action that runs a process; it raises AssertionError if that fails."""
 
     def action() -> None:
         run(words, folder, status=0, **variables)

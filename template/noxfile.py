@@ -1,22 +1,23 @@
-"""Tasks; each runs in the project's environment: `uv run nox -l` lists them."""
+"""Development tasks, run in the environment of the project; `uv run nox -l` lists them."""
 
 import signal
 import sys
+from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "tests"]
 
-# Nox passes an interrupt on to what it runs, but would die of a SIGTERM and leave that running.
+# Nox passes SIGINT on to the command of a session, but SIGTERM would leave that running.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @nox.session
 def dev(session: nox.Session) -> None:
-    """Serve on a private database, with reload; arguments go to uvicorn: -- --port 8001."""
+    """Serve with reload on a private database; arguments go to uvicorn: -- --port 8001."""
     session.run(
-        *("uv", "run", "python", "-m", "tests.serve", *session.posargs),
+        *("uv", "run", "python", "-m", "tools.serve", *session.posargs),
         interrupt_timeout=10,
         terminate_timeout=30,
     )
@@ -24,7 +25,7 @@ def dev(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests, on a private database or on that of TEST_DATABASE_URL."""
+    """Run all tests, on a private server or that of TEST_DATABASE_URL; arguments go to pytest."""
     session.run(
         *("uv", "run", "pytest", "--all", *session.posargs),
         interrupt_timeout=10,
@@ -34,17 +35,20 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check conflicts of an update, format, style, types and the boundaries between modules."""
-    session.run(sys.executable, "updates/conflicts.py")
+    """Check update conflicts, format, style, types, imports, spelling and GitHub workflows."""
+    session.run(sys.executable, "tools/updates/conflicts.py")
     session.run("uv", "run", "ruff", "format", "--check")
     session.run("uv", "run", "ruff", "check")
     session.run("uv", "run", "mypy")
     session.run("uv", "run", "lint-imports")
+    session.run("uv", "run", "typos")
+    if Path(".github").exists():
+        session.run("uv", "run", "zizmor", "--offline", "--quiet", ".github")
 
 
 @nox.session
 def initial(session: nox.Session) -> None:
-    """Rewrite the initial revision from the models, unless it has been applied."""
+    """Rewrite the initial revision from the models, before it is applied to a database."""
     session.run(
         *("uv", "run", "python", "-m", "tools.initial_revision"),
         interrupt_timeout=10,
@@ -54,17 +58,23 @@ def initial(session: nox.Session) -> None:
 
 @nox.session
 def schema(session: nox.Session) -> None:
-    """Draw the tables and the revisions into docs/schema.md."""
-    session.run("uv", "run", "python", "-m", "docs.schema")
+    """Draw the tables and the revisions in docs/schema.md."""
+    session.run("uv", "run", "python", "-m", "tools.schema")
 
 
 @nox.session
 def openapi(session: nox.Session) -> None:
-    """Write what the API promises into docs/openapi.json."""
-    session.run("uv", "run", "python", "-m", "docs.openapi")
+    """Write the OpenAPI document to docs/openapi.json."""
+    session.run("uv", "run", "python", "-m", "tools.openapi")
+
+
+@nox.session
+def settings(session: nox.Session) -> None:
+    """Write the reference of environment variables to docs/settings.md."""
+    session.run("uv", "run", "python", "-m", "tools.settings_reference")
 
 
 @nox.session
 def template(session: nox.Session) -> None:
-    """Say whether the template has a newer version, and what it brings."""
-    session.run("uv", "run", "--script", "updates/available.py")
+    """Show whether the template has a newer version, and its changelog."""
+    session.run("uv", "run", "--script", "tools/updates/available.py")

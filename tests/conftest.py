@@ -8,13 +8,22 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from filelock import FileLock
 
-from tests.projects import DATABASES, Project, copy_template, render, run
-from tests.repositories import WORKING_TREE, commit, git, make_repository
+from tests.support.projects import (
+    DATABASES,
+    ROOT,
+    Project,
+    copy_template,
+    initialize_server,
+    render,
+    run,
+)
+from tests.support.repositories import WORKING_TREE, commit, git, make_repository
 
-# Nobody's own settings of git matter, and a checkout may belong to somebody else.
+# Ignore the developer's git configuration, and allow a checkout owned by another user.
 os.environ |= {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_SYSTEM": os.devnull,
@@ -45,11 +54,36 @@ def present(name: str) -> str:
     return name
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=DATABASES, help="run only the tests on this database")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of other databases, if one is chosen, and start with the long tests."""
+    if chosen := config.option.database:
+        others = [item for item in items if database_of(item) != chosen]
+        items[:] = [item for item in items if database_of(item) == chosen]
+        config.hook.pytest_deselected(items=others)
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def database_of(item: pytest.Item) -> str:
+    """Return the database of a test: its parameter's, its mark's, or SQLite."""
+    parameters = getattr(item, "callspec", None)
+    for value in parameters.params.values() if parameters else ():
+        if value in DATABASES:
+            return str(value)
+    mark = item.get_closest_marker("database")
+    return str(mark.args[0]) if mark else "sqlite"
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of all workers."""
-    folder = tmp_path_factory.getbasetemp()
-    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    """A folder of all workers, and of all sessions of one nox run."""
+    if folder := os.environ.get("TEST_SHARED_FOLDER"):
+        return Path(folder)
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def once(folder: Path, make: Callable[[], object]) -> Path:
@@ -85,11 +119,24 @@ def environment(template: Path, shared: Path) -> Callable[[str], Path]:
 
         def sync() -> None:
             project = render(template, shared / f"installed-{database}", database=database)
-            run(["uv", "sync", "--quiet"], project, UV_PROJECT_ENVIRONMENT=str(folder))
+            # Each of several hundred processes would compile what it imports again.
+            variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_COMPILE_BYTECODE": "1"}
+            run(["uv", "sync", "--quiet"], project, status=0, **variables)
+            if database != "sqlite":
+                initialize_server(folder)
 
         return once(folder, sync)
 
     return install
+
+
+def make_project(
+    path: Path, environment: Callable[[str], Path], shared: Path, database: str
+) -> Project:
+    """Return a rendered project, with mypy's cache of all projects of this worker."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "only")
+    types = shared / f"types-{database}-{worker}"
+    return Project(path, environment(database), types, forked=True)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +150,7 @@ def repository(shared: Path) -> Path:
 def committed(
     repository: Path, shared: Path, environment: Callable[[str], Path], tmp_path: Path
 ) -> Callable[..., Project]:
-    """Render a project of a version, sqlite unless told, and commit it; each only once."""
+    """Render a project of a version, SQLite by default, and commit it; each only once."""
 
     def make(version: str = WORKING_TREE, name: str = "project", **answers: Any) -> Project:
         answers = {"database": "sqlite", **answers}
@@ -115,8 +162,7 @@ def committed(
 
         key = (version, sorted(answers.items()))
         path = copied(shared, tmp_path / name, render_and_commit, *key)
-        database = answers["database"]
-        return Project(path, environment(database), tmp_path.parent / f"types-{database}")
+        return make_project(path, environment, shared, answers["database"])
 
     return make
 
@@ -133,8 +179,7 @@ def project(
 
         key = (database, sorted(answers.items()))
         path = copied(shared, tmp_path / "project", render_it, *key)
-        types = tmp_path.parent / f"types-{database}"
-        return Project(path, environment(database), types)
+        return make_project(path, environment, shared, database)
 
     return make
 
@@ -143,6 +188,7 @@ def project(
 def lasting_project(
     template: Path,
     environment: Callable[[str], Path],
+    shared: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Project]:
     """Render a project that the tests of a file share."""
@@ -150,9 +196,21 @@ def lasting_project(
     def make(database: str, **answers: Any) -> Project:
         folder = tmp_path_factory.mktemp(database)
         path = render(template, folder / "project", database=database, **answers)
-        return Project(path, environment(database), folder / "types")
+        return make_project(path, environment, shared, database)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def naming() -> Any:
+    """The macros of naming.jinja, in an environment like Copier's."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROOT),
+        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("naming.jinja").module
 
 
 @pytest.fixture

@@ -5,12 +5,14 @@ import tomllib
 
 import yaml
 
-from tests.projects import ROOT
+from tests.support.projects import ROOT
 
 
 def test_ci_covers_all_pythons_from_the_oldest_to_the_one_of_the_image() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))
-    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    matrices = [job["strategy"]["matrix"]["python"] for job in workflow["jobs"].values()]
+    tested = matrices[0]
+    assert matrices == [tested] * len(matrices)
     versions = [int(version.removeprefix("3.")) for version in tested]
     assert versions == list(range(versions[0], versions[-1] + 1))
     required = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -15,21 +15,9 @@ import jinja2
 import pytest
 import yaml
 
-from tests.projects import DATABASES, QUESTIONS, ROOT, Project, render, run
+from tests.support.projects import DATABASES, QUESTIONS, ROOT, Project, render, run
 
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-
-
-@pytest.fixture(scope="module")
-def naming() -> Any:
-    """The macros of naming.jinja, in an environment like Copier's."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROOT),
-        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("naming.jinja").module
 
 
 @pytest.fixture(scope="module")
@@ -48,26 +36,26 @@ def answers(project: Path) -> dict[str, Any]:
     return loaded
 
 
-def test_the_defaults_are_answers(template: Path, tmp_path: Path) -> None:
+def test_every_question_has_a_default(template: Path, tmp_path: Path) -> None:
     project = render(template, tmp_path / "project")
     assert answers(project).items() >= {"database": "postgresql", "modules": ["item"]}.items()
     assert (project / "app/modules/item/models.py").exists()
 
 
-def test_a_misspelt_question_is_an_error(template: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"\['databse'\] is no question"):
+def test_an_unknown_question_is_rejected(template: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown questions \['databse'\]"):
         render(template, tmp_path / "project", databse="sqlite")
 
 
 @pytest.mark.parametrize(
     ("modules", "reason"),
     [
-        ("item", "Write a list, like [item, order]: 'item' is not a list"),
+        ("item", "Enter a list such as [item, order]: 'item' is not a list"),
         ({"item": 1}, "is not a list"),
         (3, "'3' is not a list"),
         (None, "'None' is not a list"),
-        ([True], "Put it in quotes: YAML does not read 'True' as text"),
-        ([["item"]], "Put it in quotes"),
+        ([True], "Quote the name: YAML does not parse 'True' as a string"),
+        ([["item"]], "Quote the name"),
         ([""], "Use snake_case, such as order_line: '' is not snake_case"),
         (["Item"], "'Item' is not snake_case"),
         (["order-line"], "'order-line' is not snake_case"),
@@ -79,11 +67,14 @@ def test_a_misspelt_question_is_an_error(template: Path, tmp_path: Path) -> None
         (["café"], "is not snake_case"),
         (["../item"], "is not snake_case"),
         (["a" * 21], "Use at most 20 characters: 'aaaaaaaaaaaaaaaaaaaaa' has 21"),
-        (["a1", "a01"], "Write numbers without leading zeros: 'a01' has some"),
-        (["class"], "Rename 'class': Python uses this name. For example: class_entry."),
-        (["none"], "Rename 'none': Python uses this name"),
-        (["page"], "Rename 'page': the generated code uses this name"),
-        (["con"], "Rename 'con': Windows reserves this name"),
+        (["a1", "a01"], "Remove leading zeros from numbers: 'a01' has some"),
+        (
+            ["class"],
+            "Rename 'class': it is a Python keyword or built-in. For example: class_entry.",
+        ),
+        (["none"], "Rename 'none': it is a Python keyword or built-in"),
+        (["page"], "Rename 'page': the generated code already uses this name"),
+        (["con"], "Rename 'con': the name is reserved on Windows"),
         (["items"], "Use the singular: 'items' looks like a plural"),
         (["order_lines"], "looks like a plural"),
         (["item", "item"], "Rename 'item': another module has the class Item"),
@@ -92,7 +83,7 @@ def test_a_misspelt_question_is_an_error(template: Path, tmp_path: Path) -> None
         (["user", "app_user"], "Rename 'app_user': another module has the table app_user"),
     ],
 )
-def test_bad_modules_are_refused_and_nothing_is_written(
+def test_bad_modules_are_rejected_before_anything_is_written(
     template: Path, tmp_path: Path, modules: Any, reason: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
@@ -105,26 +96,29 @@ def test_bad_modules_are_refused_and_nothing_is_written(
     [
         ({"project_name": ""}, "Enter a name, such as My Service: the answer is empty"),
         ({"project_name": "  "}, "the answer is empty"),
-        ({"project_name": " Shop"}, "Remove spaces at the start and end"),
+        ({"project_name": " Shop"}, "Remove leading and trailing spaces"),
         ({"project_name": "x" * 61}, "Use at most 60 characters"),
         ({"project_name": 'The "Shop"'}, 'Remove ", \\ and control characters'),
         ({"project_name": "Shop\\"}, 'Remove ", \\ and control characters'),
         ({"project_name": "Shop\nShop"}, 'Remove ", \\ and control characters'),
-        ({"description": "one\ntwo"}, "Write it on one line"),
+        ({"description": "one\ntwo"}, "Use a single line"),
         ({"description": "x" * 201}, "Use at most 200 characters: the description has 201"),
         ({"database": "oracle"}, "database"),
         ({"model_discovery": "magic"}, "magic"),
-        ({"shared_tables": "auth_*"}, "Write a list, like ['auth_*']: 'auth_*' is not a list"),
-        ({"shared_tables": [7]}, "Put it in quotes: YAML does not read '7' as text"),
+        ({"shared_tables": "auth_*"}, "Enter a list such as ['auth_*']: 'auth_*' is not a list"),
+        ({"shared_tables": [7]}, "Quote the pattern: YAML does not parse '7' as a string"),
         ({"shared_tables": ["auth user"]}, "Use letters, digits, _ - * and ?: 'auth user'"),
         ({"shared_tables": ["auth_%"]}, "Use letters, digits, _ - * and ?: 'auth_%'"),
         ({"shared_tables": [""]}, "Use letters, digits, _ - * and ?: ''"),
         ({"shared_tables": ["x" * 64]}, "Use at most 63 characters"),
         ({"shared_tables": ["auth_*", "*"]}, "Narrow '*': it matches alembic_version"),
-        ({"shared_tables": ["it??"]}, "Narrow 'it??': it matches item, a table of this project"),
+        (
+            {"shared_tables": ["it??"]},
+            "Narrow 'it??': it matches item, which belongs to",
+        ),
     ],
 )
-def test_other_bad_answers_are_refused_and_nothing_is_written(
+def test_other_bad_answers_are_rejected_before_anything_is_written(
     template: Path, tmp_path: Path, answer: dict[str, str], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
@@ -147,7 +141,7 @@ def test_other_bad_answers_are_refused_and_nothing_is_written(
         ("😀 {{ shop }}", "shop"),
     ],
 )
-def test_any_project_name_gives_a_distribution_name(
+def test_any_project_name_yields_a_distribution_name(
     template: Path, tmp_path: Path, project_name: str, distribution: str
 ) -> None:
     description = 'It says "yes" to C:\\Users, ünïcödé, 😀 and {{ braces }}.'
@@ -204,8 +198,8 @@ def test_singular_words_that_end_like_plurals_are_accepted(naming: Any) -> None:
     assert {word: naming.module_error(word, [], []) for word in words} == dict.fromkeys(words, "")
 
 
-def test_every_word_of_python_is_refused(naming: Any) -> None:
-    """Keywords, and names whose class would hide a built-in one."""
+def test_every_python_keyword_and_builtin_is_rejected(naming: Any) -> None:
+    """Keywords, and names whose class would shadow a built-in."""
     words = {word.lower() for word in keyword.kwlist}
     for name in (name for name in dir(builtins) if name[0].isupper()):
         word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
@@ -216,7 +210,7 @@ def test_every_word_of_python_is_refused(naming: Any) -> None:
 
 
 @pytest.mark.parametrize("name", DATABASES)
-def test_no_project_is_called_like_what_it_installs(
+def test_no_project_has_the_name_of_a_distribution_that_it_installs(
     environment: Callable[[str], Path], naming: Any, name: str
 ) -> None:
     listed = run(
@@ -275,7 +269,7 @@ asyncio.run(main())
 """
 
 
-def test_every_word_of_the_server_gets_a_table_that_needs_no_quotes(
+def test_every_keyword_of_the_server_yields_a_table_name_that_needs_no_quotes(
     project: Callable[..., Project], database: str, naming: Any
 ) -> None:
     made = project(database)
@@ -288,7 +282,7 @@ def test_every_word_of_the_server_gets_a_table_that_needs_no_quotes(
     assert printed.partition("REFUSED")[2].split() == []
 
 
-def test_bad_answers_on_the_command_line_end_with_the_reason(
+def test_the_command_line_prints_the_reason_for_a_bad_answer_last(
     template: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "copier", "copy", "--defaults", "--data", "modules=[items]"]
@@ -300,7 +294,10 @@ def test_bad_answers_on_the_command_line_end_with_the_reason(
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ("moduls=[a]", "Correct 'moduls': no question has this name. The questions are project_na"),
+        (
+            "moduls=[a]",
+            "Correct 'moduls': there is no such question. Questions: project_na",
+        ),
         ("distribution_name=x", "Omit this answer: it is derived from project_name."),
         ("module_names=[1]", "Omit this answer: it is derived from modules."),
         ("new_module_names=[]", "Omit this answer: it is derived from modules."),
@@ -308,7 +305,7 @@ def test_bad_answers_on_the_command_line_end_with_the_reason(
         ("previous=1", "Omit this answer: it is read from .copier-answers.yml."),
     ],
 )
-def test_an_answer_to_no_question_is_refused(
+def test_an_answer_to_an_unknown_question_is_rejected(
     template: Path, tmp_path: Path, data: str, reason: str
 ) -> None:
     name, _, value = data.partition("=")
@@ -319,32 +316,36 @@ def test_an_answer_to_no_question_is_refused(
     assert not (tmp_path / "project").exists()
 
 
-def test_the_known_questions_are_those_of_copier_yml(updates: Any) -> None:
+def test_updates_jinja_lists_the_questions_of_copier_yml(updates: Any) -> None:
     questions = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
     derived = {name for name, question in questions.items() if name[0] != "_"} - QUESTIONS
     assert set(updates.asked) == QUESTIONS
     assert {*updates.derived, "previous"} == derived
 
 
-def test_every_rendered_folder_is_known(template: Path, tmp_path: Path, updates: Any) -> None:
+def test_updates_jinja_lists_every_rendered_folder(
+    template: Path, tmp_path: Path, updates: Any
+) -> None:
     project = render(template, tmp_path / "project")
     folders = {path.relative_to(project).as_posix() for path in project.rglob("*/")}
     modules = {name for name in folders if name.startswith("app/modules/")}
     assert set(updates.folders) == folders - modules
 
 
-def test_a_link_in_place_of_a_rendered_folder_is_refused(template: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_in_place_of_a_rendered_folder_is_rejected(
+    template: Path, tmp_path: Path
+) -> None:
     project = tmp_path / "project"
     (project / "elsewhere").mkdir(parents=True)
     (project / "app").symlink_to("elsewhere")
-    with pytest.raises(ValueError, match="Replace the link 'app' with a folder"):
+    with pytest.raises(ValueError, match="Replace the symbolic link 'app' with a folder"):
         render(template, project)
     assert not any((project / "elsewhere").iterdir())
     assert [path.name for path in project.iterdir() if path.name != "app"] == ["elsewhere"]
 
 
 @pytest.mark.parametrize("pattern", ["*" * 30 + "a", "*a" * 30 + "b", "*a?" * 20 + "*b"])
-def test_a_pattern_of_many_wildcards_takes_no_time(naming: Any, pattern: str) -> None:
+def test_a_pattern_with_many_wildcards_is_fast(naming: Any, pattern: str) -> None:
     """With backtracking, each took minutes."""
     started = time.monotonic()
     matched = "matches" in naming.modules_error(["a" * 20], [], [pattern])
@@ -355,7 +356,7 @@ def test_a_pattern_of_many_wildcards_takes_no_time(naming: Any, pattern: str) ->
 @pytest.mark.parametrize(
     "pattern", ["*", "a*", "*a", "a*b*c", "a?c", "*b*", "**b**", "?*?", "a*b", "*bc*d*", "abc"]
 )
-def test_a_pattern_matches_what_the_project_will_match(naming: Any, pattern: str) -> None:
+def test_a_pattern_matches_as_in_the_project(naming: Any, pattern: str) -> None:
     """The project matches with fnmatch."""
     regex = naming.glob_regex(pattern)
     for table in ("abc", "a", "bcd", "abcd", "xbcyd", "aabbcc", "ac", "b"):
@@ -376,8 +377,8 @@ TYPICAL: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("question", TYPICAL)
-def test_a_prompt_shows_what_to_do(naming: Any, question: str) -> None:
-    """A prompt cuts the message off at the end of the line."""
+def test_a_prompt_shows_the_fix_within_80_columns(naming: Any, question: str) -> None:
+    """A prompt truncates the message at the end of the line."""
     ask = getattr(naming, f"{question}_error")
     for answer in TYPICAL[question]:
         message = ask(answer, ["item"]) if question == "shared_tables" else ask(answer)

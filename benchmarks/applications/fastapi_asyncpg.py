@@ -1,4 +1,4 @@
-"""The same endpoints by FastAPI and plain asyncpg: what is left without SQLAlchemy."""
+"""The endpoints with FastAPI and asyncpg, without SQLAlchemy."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,11 +37,6 @@ def create_app() -> FastAPI:
     async def create(data: ItemCreate) -> dict[str, object]:
         values = (uuid7(), data.name, data.description, utc_now())
         return dict(await state.pool.fetchrow(statements.CREATE, *values))
-
-    @app.post("/api/v1/items/bulk", status_code=201, response_model=list[ItemRead])
-    async def create_many(data: list[ItemCreate]) -> list[dict[str, object]]:
-        values = statements.columns_of(data)
-        return [dict(row) for row in await state.pool.fetch(statements.CREATE_MANY, *values)]
 
     @app.get("/api/v1/items/{item_id}", response_model=ItemRead)
     async def get(item_id: UUID) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What the applications receive and answer."""
+"""The schemas of requests and responses."""
 
 from datetime import UTC, datetime
 from uuid import UUID

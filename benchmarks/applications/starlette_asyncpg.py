@@ -1,4 +1,4 @@
-"""The same endpoints by Starlette and plain asyncpg; pydantic reads bodies and writes answers."""
+"""The endpoints with Starlette and asyncpg; pydantic parses bodies and serialises responses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uuid_utils.compat import uuid7
 
-MANY = TypeAdapter(list[ItemCreate])
 ITEM = TypeAdapter(ItemRead)
-ITEMS = TypeAdapter(list[ItemRead])
 PAGE = TypeAdapter(ItemPage)
 
 
@@ -26,13 +24,13 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
 
 
-def answer(kind: TypeAdapter[Any], value: Any, status: int = 200) -> Response:
+def respond(kind: TypeAdapter[Any], value: Any, status: int = 200) -> Response:
     body = kind.dump_json(kind.validate_python(value))
     return Response(body, status, media_type="application/json")
 
 
 def one(row: Any, status: int = 200) -> Response:
-    return Response(status_code=404) if row is None else answer(ITEM, dict(row), status)
+    return Response(status_code=404) if row is None else respond(ITEM, dict(row), status)
 
 
 async def page(request: Request) -> Response:
@@ -44,19 +42,13 @@ async def page(request: Request) -> Response:
         rows = await pool.fetch(statements.PAGE, limit)
     items = [dict(row) for row in rows]
     after = items[-1]["id"] if len(items) == limit else None
-    return answer(PAGE, {"items": items, "next_cursor": after})
+    return respond(PAGE, {"items": items, "next_cursor": after})
 
 
 async def create(request: Request) -> Response:
     data = ItemCreate.model_validate_json(await request.body())
     values = (uuid7(), data.name, data.description, utc_now())
     return one(await request.app.state.pool.fetchrow(statements.CREATE, *values), 201)
-
-
-async def create_many(request: Request) -> Response:
-    values = statements.columns_of(MANY.validate_json(await request.body()))
-    rows = await request.app.state.pool.fetch(statements.CREATE_MANY, *values)
-    return answer(ITEMS, [dict(row) for row in rows], 201)
 
 
 async def get(request: Request) -> Response:
@@ -74,7 +66,6 @@ def create_app() -> Starlette:
     routes = [
         Route("/api/v1/items", page),
         Route("/api/v1/items", create, methods=["POST"]),
-        Route("/api/v1/items/bulk", create_many, methods=["POST"]),
         Route("/api/v1/items/{item_id:uuid}", get),
         Route("/api/v1/items/{item_id:uuid}", change, methods=["PATCH"]),
     ]

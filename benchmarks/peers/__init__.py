@@ -1,6 +1,6 @@
-"""Projects of other templates, to be compared with ours, and an item module for one of them.
+"""Projects of other templates for comparison, and an item module for one of them.
 
-Nothing of theirs lies here: their generators come from PyPI, and ask no questions.
+Their code is not included: their generators are installed from PyPI and run without questions.
 """
 
 import os
@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.projects import Project, run
+from tests.support.projects import Project, run
 
-# An older text of a file, and what takes its place.
+# For each file, the text to replace and its replacement.
 Edits = Mapping[str, tuple[str, str]]
-# The name of every generated project, and so of the package that items are added to.
+# The name of each generated project, and of its package.
 NAME = "peer"
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Another template, how it generates a project called `peer`, and what that is like.
+    """Another template, its command to generate a project `peer`, and the project's properties.
 
-    - `requirement`, `generate`: what to install, and the command that it brings;
-    - `files_only`: variables that keep the command from installing and formatting the project;
-    - `application`: a factory; `health`: a path that answers 200; `items`: the path of its items;
-    - `folder`: of the application, in that of the project;
-    - `database`: variables of its host, port, user, password and name;
-    - `edits`: to a generated project, so that it reaches a server by its socket.
+    - `requirement`, `generate`: the package to install, and its command;
+    - `files_only`: variables that prevent the command from installing and formatting the project;
+    - `application`: a factory; `health`: a path with status 200; `items`: the path of its items;
+    - `folder`: of the application, relative to the project;
+    - `database`: variables for host, port, user, password and name;
+    - `edits`: changes that let the project connect to a server through a socket.
     """
 
     requirement: str
@@ -51,26 +51,23 @@ class Peer:
         )
 
     def command(self, generator: Path) -> list[str]:
-        """Return the command of an installed generator, to be run in an empty folder.
-
-        What it runs after that follows UV_PYTHON; `files_only` leaves it out.
-        """
+        """Return the command of an installed generator, to be run in an empty folder."""
         program, *arguments = self.generate
         return [Project(generator, generator, generator).program(program), *arguments]
 
     def adapt(self, folder: Path) -> Path:
-        """Make what was generated in a folder reach a server by its socket; return its path.
+        """Let a generated project connect through a socket; return its path.
 
-        Raises FileNotFoundError or ValueError if it is not what this was written for.
+        Raises FileNotFoundError or ValueError if the project is not as expected.
         """
         path = folder / NAME / self.folder
         edit(path, self.edits)
         return path
 
     def install(self, path: Path, environment: Path, python: str) -> Project:
-        """Install a project as its own documentation does: with what its developers need.
+        """Install a project with its development dependencies, as its documentation describes.
 
-        Raises AssertionError if it does not take that Python; all of them take 3.12.
+        Raises AssertionError if it does not support that Python; all of them support 3.12.
         """
         run(
             ["uv", "sync", "--quiet", "--python", python],
@@ -80,9 +77,9 @@ class Peer:
         return Project(path, environment, path / ".mypy_cache")
 
     def variables(self, url: str) -> dict[str, str]:
-        """Return the variables that give a project its database, to migrate and to be served."""
+        """Return the variables with which a project connects to a database."""
         parts = urlsplit(url)
-        # Its settings put this at the end of a URL; SQLAlchemy prefers the host in the query.
+        # The settings append the name to a URL; SQLAlchemy prefers the host in the query.
         name = parts.path.removeprefix("/") + (f"?{parts.query}" if parts.query else "")
         values = (
             *(parts.hostname or "localhost", str(parts.port or 5432)),
@@ -98,14 +95,14 @@ FASTAPI_TEMPLATE = Peer(
         *("--db", "postgresql", "--orm", "sqlalchemy", "--ci", "none"),
         *("--migrations", "--routers", "--dummy"),
     ),
-    # It installs, formats and commits after `git init`, and stops in peace if that fails.
+    # It installs, formats and commits after `git init`, and skips that if `git init` fails.
     files_only={"GIT_DIR": os.devnull},
     application="peer.web.application:get_app",
     health="/api/health",
     database=("PEER_DB_HOST", "PEER_DB_PORT", "PEER_DB_USER", "PEER_DB_PASS", "PEER_DB_BASE"),
     items="/api/item",
     edits={
-        # Otherwise a ? in the database's name is quoted, and a / in the host is refused.
+        # Otherwise, a ? in the database name is quoted, and a / in the host is rejected.
         "peer/settings.py": (
             'path=f"/{self.db_base}",\n',
             'path=f"/{self.db_base}",\n            encoded=True,\n',
@@ -114,7 +111,7 @@ FASTAPI_TEMPLATE = Peer(
 )
 FASTAPI_FULLSTACK = Peer(
     requirement="fastapi-fullstack==0.2.21",
-    # Its --minimal has an AI agent.
+    # --minimal includes an AI agent.
     generate=(
         *("fastapi-fullstack", "create", NAME, "--database", "postgresql", "--no-logfire"),
         *("--no-docker", "--ci", "none", "--reverse-proxy", "none", "--frontend", "none"),
@@ -132,11 +129,11 @@ FASTAPI_FULLSTACK = Peer(
 
 
 def add_items(path: Path) -> None:
-    """Add items, which fastapi_template lacks, to its project before that is installed.
+    """Add items to a project of fastapi_template, which has none, before it is installed.
 
-    They are on the table of ours, and written as its module `dummy` is. Its sessions commit after
-    the answer, so that a client may ask for what it created before that is there.
-    Raises FileNotFoundError or ValueError if the project is not what this was written for.
+    They use our table, in the style of its module `dummy`. Its sessions commit after the response,
+    so that a client may not find what it has just created.
+    Raises FileNotFoundError or ValueError if the project is not as expected.
     """
     edit(
         path,
@@ -146,7 +143,7 @@ def add_items(path: Path) -> None:
                 "from peer.web.api import item\n\napi_router = APIRouter()\n"
                 'api_router.include_router(item.router, prefix="/item", tags=["item"])\n',
             ),
-            # Keys as ours are, so that both put their rows at the end of the index.
+            # The same kind of keys, so that both insert at the end of the index.
             "pyproject.toml": ('  "asyncpg ', '  "uuid-utils >=1.2",\n  "asyncpg '),
         },
     )
@@ -155,7 +152,7 @@ def add_items(path: Path) -> None:
 
 
 def edit(path: Path, edits: Edits) -> None:
-    """Edit files of a project; raise ValueError unless each has the older text once, unedited."""
+    """Edit files of a project. Raises ValueError unless each has the old text exactly once."""
     for name, (old, new) in edits.items():
         text = (path / name).read_text("utf-8")
         if text.count(old) != 1 or new in text:

@@ -18,13 +18,13 @@ from sqlalchemy import URL, Connection, Table, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
 from app.core import dialect, migrations
-from app.core.autogenerate import is_shared
 from app.core.database import SessionFactory, create_engine
 from app.core.migrations import alembic_config
+from app.core.migrations.autogenerate import is_shared
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT, DatabaseSettings, Settings
 from app.main import create_app
-from tests.database_server import ServerError, ServerMissingError, new_database, run_server
+from tools.database_server import ServerError, ServerMissingError, new_database, run_server
 
 SERVER = "TEST_DATABASE_URL"
 REASON = "TEST_DATABASE_UNAVAILABLE"
@@ -60,7 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(stack.close)
     folder = stack.enter_context(TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True))
     try:
-        variable, value = SERVER, stack.enter_context(run_server(Path(folder) / "data"))
+        server = run_server(Path(folder) / "data", durable=False)
+        variable, value = SERVER, stack.enter_context(server)
     except ServerError as error:
         if os.environ.get("CI") or not isinstance(error, ServerMissingError):
             raise pytest.UsageError(str(error)) from None
@@ -141,14 +142,14 @@ async def empty_database(server_url: str) -> AsyncIterator[URL]:
 
 
 def shared_tables() -> list[Table]:
-    """Return the tables of somebody else that our models describe, to refer to them."""
-    patterns = migrations.shared_tables(Config(PROJECT_ROOT / "alembic.ini"))
+    """Return the shared tables that models describe in order to reference them."""
+    patterns = migrations.shared_table_patterns(Config(PROJECT_ROOT / "alembic.ini"))
     tables = Base.metadata.sorted_tables
     return [table for table in tables if is_shared(table.name, patterns)]
 
 
 async def create_shared_tables(url: URL) -> None:
-    """Do what somebody else has done before our migrations run."""
+    """Create the tables that another application owns."""
     if tables := shared_tables():
         engine = dialect.create_engine(url)
         async with engine.begin() as connection:
@@ -187,7 +188,7 @@ def configured_app(
     def make(**variables: str) -> FastAPI:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        app = create_app(settings)
+        app = create_app(settings, configure_logging=False)
         app.state.session_factory = session_factory
         return app
 

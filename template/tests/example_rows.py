@@ -1,4 +1,4 @@
-"""Rows for every table of a database, whatever revision it has: made from what is reflected."""
+"""Example rows for the tables of a database at any revision, derived from its reflected schema."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,17 +11,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import sort_tables_and_constraints
 from sqlalchemy.types import TypeEngine
 
-# Where a made-up value will not do, for a CHECK constraint say: a function of the row's number.
+# Values for columns that reject the default example, for instance because of a CHECK constraint:
+# a function of the row number.
 EXAMPLES: dict[tuple[str, str], Callable[[int], Any]] = {
     # ("item", "status"): lambda number: "new",
 }
 
-# Beyond the keys that a revision's own rows or a sequence may have.
+# Greater than the keys of rows that a revision inserts, or of a sequence.
 NUMBERS = (101, 102)
 START = datetime(2026, 1, 1)  # noqa: DTZ001
 Rows = dict[str, list[dict[str, Any]]]
 
-# Another value for each number, for the sake of unique columns.
+# A different value for each number, for unique columns.
 VALUES: dict[type, Callable[[int], Any]] = {
     bool: lambda number: number % 2 == 0,
     int: lambda number: number,
@@ -36,7 +37,7 @@ VALUES: dict[type, Callable[[int], Any]] = {
 
 
 def insert_rows(connection: Connection) -> None:
-    """Put two rows into each table that has none."""
+    """Insert two rows into each empty table."""
     tables = _reflect(connection)
     for table in tables:
         if not connection.scalar(select(func.count()).select_from(table)):
@@ -45,7 +46,7 @@ def insert_rows(connection: Connection) -> None:
 
 
 def read_rows(connection: Connection) -> Rows:
-    """Return all rows of all tables, ordered by what stands in them."""
+    """Return all rows of all tables, sorted by their values."""
     return {
         table.name: sorted(map(dict, connection.execute(select(table)).mappings()), key=str)
         for table in _reflect(connection)
@@ -53,7 +54,7 @@ def read_rows(connection: Connection) -> Rows:
 
 
 def in_common(rows: Rows, *others: Rows) -> Rows:
-    """Return `rows` without the tables and columns that one of the others does not have."""
+    """Return `rows` with only the tables and columns that all others have, too."""
     return {
         table: [
             {
@@ -69,7 +70,7 @@ def in_common(rows: Rows, *others: Rows) -> Rows:
 
 
 def _reflect(connection: Connection) -> list[Table]:
-    """Return the tables, those that others refer to first, as far as there is such an order."""
+    """Return the tables, parents before children unless they refer to each other."""
     metadata = MetaData()
     metadata.reflect(connection, only=lambda name, _: name != "alembic_version")
     ordered = sort_tables_and_constraints(metadata.tables.values())  # type: ignore[no-untyped-call]
@@ -77,16 +78,16 @@ def _reflect(connection: Connection) -> list[Table]:
 
 
 def _insert(connection: Connection, table: Table, number: int) -> None:
-    columns = [column for column in table.columns if _is_given(column)]
+    columns = [column for column in table.columns if _is_insertable(column)]
     try:
         row = {column.name: _value(connection, column, number) for column in columns}
         connection.execute(insert(table).values(row))
     except (DBAPIError, NotImplementedError) as error:
-        error.add_note(f"No example of a row of {table}: add to EXAMPLES in {__file__}")
+        error.add_note(f"No valid example row for {table}: add values to EXAMPLES in {__file__}")
         raise
 
 
-def _is_given(column: Column[Any]) -> bool:
+def _is_insertable(column: Column[Any]) -> bool:
     return column.computed is None and not (column.identity and column.identity.always)
 
 
@@ -94,7 +95,7 @@ def _value(connection: Connection, column: Column[Any], number: int) -> Any:
     if (column.table.name, column.name) in EXAMPLES:
         return EXAMPLES[column.table.name, column.name](number)
     for key in column.foreign_keys:
-        # Either row, in the order of the keys, so that two columns refer to one row.
+        # In key order, so that two foreign keys to one table refer to the same row.
         rows = select(key.column).order_by(*key.column.table.primary_key.columns)
         found = connection.scalars(rows).all()
         if found or column.nullable:
@@ -118,8 +119,8 @@ def _example(kind: TypeEngine[Any], number: int) -> Any:
         uuid = UUID(int=number)
         return {32: uuid.hex, 36: str(uuid)}.get(length, str(number)[-length:])
     if python_type is datetime:
-        moment = START + timedelta(days=number)
-        return moment.replace(tzinfo=UTC if getattr(kind, "timezone", False) else None)
+        value = START + timedelta(days=number)
+        return value.replace(tzinfo=UTC if getattr(kind, "timezone", False) else None)
     if python_type is Decimal and isinstance(kind, Numeric):
         whole_digits = (kind.precision or 10) - (kind.scale or 0)
         return Decimal(number % 10**whole_digits)

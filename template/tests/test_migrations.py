@@ -1,4 +1,4 @@
-"""The project's own revisions: they make what the models say, and can be trusted with rows."""
+"""The revisions of the project match its models, can be reverted, and keep rows."""
 
 import ast
 import re
@@ -14,15 +14,15 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.migration_head import HEAD_FILE, find_heads
 from app.core.migrations import alembic_config, find_model_modules
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT
 from tests.conftest import DRIFT, GENERATE_REVISION, find_drift
-from tests.dangerous_operations import DangerousOperationWarning, dangerous_operations
 from tests.example_rows import Rows, in_common, insert_rows, read_rows
+from tools.dangerous_operations import DangerousOperationWarning, dangerous_operations
+from tools.revision_head import HEAD_FILE, find_heads
 
-# In a revision that may lose values: the reason.
+# Marks a revision that may lose values, with the reason.
 LOSSY = re.compile(r"#\s*lossy:\s*\S")
 
 SCRIPTS = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
@@ -33,26 +33,28 @@ async def alembic(connection: AsyncConnection, run: Callable[..., Any], *argumen
     await connection.run_sync(lambda c: run(alembic_config(c), *arguments))
 
 
-async def test_the_models_are_what_the_migrations_make(connection: AsyncConnection) -> None:
+async def test_models_match_the_migrations(connection: AsyncConnection) -> None:
     await alembic(connection, command.upgrade, "head")
     drift = await connection.run_sync(find_drift)
     assert drift is None, f"{DRIFT}; {GENERATE_REVISION}\n{drift}"
 
 
-async def test_every_revision_goes_up_down_and_up(connection: AsyncConnection) -> None:
+async def test_every_revision_upgrades_downgrades_and_upgrades_again(
+    connection: AsyncConnection,
+) -> None:
     for script in REVISIONS:
         await alembic(connection, command.upgrade, script.revision)
-        made = await connection.run_sync(schema)
-        await alembic(connection, command.downgrade, before(script))
+        upgraded = await connection.run_sync(schema)
+        await alembic(connection, command.downgrade, previous_revision(script))
         await alembic(connection, command.upgrade, script.revision)
-        assert await connection.run_sync(schema) == made
+        assert await connection.run_sync(schema) == upgraded
 
 
 async def test_a_downgrade_to_base_leaves_nothing(connection: AsyncConnection) -> None:
-    theirs = await connection.run_sync(schema)
+    original = await connection.run_sync(schema)
     await alembic(connection, command.upgrade, "head")
     await alembic(connection, command.downgrade, "base")
-    assert await connection.run_sync(schema) == theirs
+    assert await connection.run_sync(schema) == original
 
 
 async def test_rows_survive_every_revision(connection: AsyncConnection) -> None:
@@ -63,19 +65,19 @@ async def test_rows_survive_every_revision(connection: AsyncConnection) -> None:
         await alembic(connection, command.upgrade, script.revision)
         upgraded = await connection.run_sync(read_rows)
         await connection.rollback()
-        await alembic(connection, command.downgrade, before(script))
+        await alembic(connection, command.downgrade, previous_revision(script))
         downgraded = await connection.run_sync(read_rows)
         await connection.rollback()
         if not LOSSY.search(source(script)):
-            fewer = lost(rows, upgraded)
+            fewer = tables_with_fewer_rows(rows, upgraded)
             assert not fewer, f"{script.path} loses rows of {fewer}"
             same = in_common(downgraded, rows, upgraded) == in_common(rows, downgraded, upgraded)
-            assert same, f"{script.path} gives back {downgraded} for {rows}"
+            assert same, f"{script.path} changes values: {rows} became {downgraded}"
         await alembic(connection, command.upgrade, script.revision)
 
 
-def lost(rows: Rows, upgraded: Rows) -> list[str]:
-    """Return the tables that have fewer rows, unless those are in a table of another name."""
+def tables_with_fewer_rows(rows: Rows, upgraded: Rows) -> list[str]:
+    """Return the tables that lost rows, unless a renamed table has them."""
     gone, new = rows.keys() - upgraded.keys(), upgraded.keys() - rows.keys()
     renamed = sum(len(rows[name]) for name in gone) <= sum(len(upgraded[name]) for name in new)
     fewer = [name for name in rows.keys() - gone if len(upgraded[name]) < len(rows[name])]
@@ -86,45 +88,45 @@ def source(script: Script) -> str:
     return Path(script.path).read_text("utf-8")
 
 
-def before(script: Script) -> str:
-    """Return where a downgrade of this revision alone leads."""
-    # Not "-1", which is ambiguous where branches are, or where they were merged.
+def previous_revision(script: Script) -> str:
+    """Return the target of a downgrade that reverts only this revision."""
+    # Not "-1", which is ambiguous at branch points and merges.
     previous = script.down_revision or "base"
     return f"{script.revision}@{previous if isinstance(previous, str) else previous[0]}"
 
 
 def schema(connection: Connection) -> set[tuple[str, str]]:
-    """Return the kind and name of everything that revisions may leave behind."""
+    """Return the kind and name of all that a revision can create."""
     inspector = inspect(connection)
     sequences = inspector.get_sequence_names() if connection.dialect.supports_sequences else []
-    # Enums and domains are types of their own on PostgreSQL only.
+    # Only PostgreSQL has types for enums and domains.
     types = [
-        made["name"]
+        found["name"]
         for find in ("get_enums", "get_domains")
-        for made in getattr(inspector, find, list)()
+        for found in getattr(inspector, find, list)()
     ]
-    found = {
+    names = {
         "table": inspector.get_table_names(),
         "view": inspector.get_view_names(),
         "sequence": sequences,
         "type": types,
     }
     connection.rollback()
-    names = {(kind, name) for kind in found for name in found[kind]}
-    return names - {("table", "alembic_version")}
+    found = {(kind, name) for kind in names for name in names[kind]}
+    return found - {("table", "alembic_version")}
 
 
 def test_there_is_one_head() -> None:
     heads = find_heads()
-    assert len(heads) == 1, f"{heads} follow the same revision: alembic merge heads"
+    assert len(heads) == 1, f"several heads, {heads}; merge them: uv run alembic merge heads"
 
 
-def test_the_tracked_head_is_the_head() -> None:
+def test_the_head_file_is_up_to_date() -> None:
     tracked = HEAD_FILE.read_text("utf-8").split() if HEAD_FILE.exists() else []
-    assert tracked == find_heads(), "run: uv run python -m app.core.migration_head"
+    assert tracked == find_heads(), "run: uv run python -m tools.revision_head"
 
 
-def test_the_environment_imports_every_modules_models() -> None:
+def test_env_py_imports_all_models() -> None:
     environment = ast.parse((PROJECT_ROOT / "alembic" / "env.py").read_text("utf-8"))
     calls = {ast.unparse(node.func) for node in ast.walk(environment) if isinstance(node, ast.Call)}
     imported = set(imports(environment))
@@ -140,7 +142,7 @@ def test_the_environment_imports_every_modules_models() -> None:
 
 
 def imports(code: ast.Module) -> Iterator[str]:
-    """Yield the dotted names that top-level imports mention."""
+    """Yield the dotted names in top-level imports."""
     for node in code.body:
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
@@ -149,17 +151,17 @@ def imports(code: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-def test_models_are_where_the_environment_looks() -> None:
+def test_all_models_are_in_models_modules() -> None:
     elsewhere = {
         mapper.class_
         for mapper in Base.registry.mappers
         if mapper.class_.__module__.startswith("app.")
         if mapper.class_.__module__ not in find_model_modules()
     }
-    assert not elsewhere, f"move to a models.py below app/modules: {elsewhere}"
+    assert not elsewhere, f"move these to a models.py below app/modules: {elsewhere}"
 
 
 @pytest.mark.parametrize("script", REVISIONS, ids=lambda script: script.revision)
-def test_dangerous_operations_are_warned_of(script: Script) -> None:
+def test_dangerous_operations_raise_warnings(script: Script) -> None:
     for line in dangerous_operations(Path(script.path)):
         warnings.warn(line, DangerousOperationWarning, stacklevel=1)

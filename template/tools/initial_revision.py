@@ -1,4 +1,4 @@
-"""Rewrites the initial revision from the models; run by `nox -s initial`."""
+"""Rewrite the initial revision from the models; run by `nox -s initial`."""
 
 import asyncio
 import os
@@ -21,56 +21,56 @@ from sqlalchemy.exc import DBAPIError
 from app.core import dialect
 from app.core.migrations import alembic_config
 from app.core.settings import PROJECT_ROOT, Settings, read_settings
-from tests.database_server import ServerError, new_database, run_server
+from tools.database_server import ServerError, new_database, run_server
 
 VERSIONS = PROJECT_ROOT / "alembic" / "versions"
-DEVELOPMENT = PROJECT_ROOT / ".dev"
-NEXT_REVISION = 'generate the next one: uv run alembic revision --autogenerate -m "…"'
+DEV_FOLDER = PROJECT_ROOT / ".dev"
+GENERATE_NEXT = 'generate the next revision: uv run alembic revision --autogenerate -m "…"'
 
 
-class RefusedError(RuntimeError):
+class RewriteError(RuntimeError):
     """The initial revision cannot be rewritten."""
 
 
 def main() -> int:
-    """Rewrite the initial revision, and return the exit status."""
+    """Rewrite the initial revision and return the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        initial = find_initial()
-        if DEVELOPMENT.exists():
-            raise RefusedError(
-                f"Revision {initial.revision} has been applied to the database of `nox -s dev`, in"
-                f" {DEVELOPMENT}. Stop that command, remove the database (rm -r .dev), and run this"
-                " again."
+        initial = get_initial_revision()
+        if DEV_FOLDER.exists():
+            raise RewriteError(
+                f"Revision {initial.revision} has been applied to the database of `nox -s dev` in"
+                f" {DEV_FOLDER}. Stop that command, remove the database (rm -r .dev) and run this"
+                " command again."
             )
-        if url := find_url():
-            asyncio.run(refuse_if_applied(initial, url))
+        if url := get_database_url():
+            asyncio.run(check_not_applied(initial, url))
         rewrite(initial)
-    except (RefusedError, ServerError) as error:
+    except (RewriteError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted; the initial revision is unchanged.", file=sys.stderr)
+        print("Interrupted: the initial revision is unchanged.", file=sys.stderr)
         return 130
-    print(f"{initial.path} now creates the tables of the models. Review it, then: uv run nox")
+    print(f"Rewrote {initial.path} from the models. Review it, then run the tests: uv run nox")
     return 0
 
 
-def find_initial() -> Script:
-    """Return the only revision. Raises RefusedError unless there is exactly one."""
+def get_initial_revision() -> Script:
+    """Return the only revision; raise RewriteError unless there is exactly one."""
     scripts = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
     revisions = list(scripts.walk_revisions())
     if len(revisions) != 1:
-        raise RefusedError(
-            f"{VERSIONS} has {len(revisions)} revisions; only a single revision can be rewritten."
-            f" Instead, {NEXT_REVISION}"
+        raise RewriteError(
+            f"{VERSIONS} has {len(revisions)} revisions; expected exactly one to rewrite."
+            f" Instead, {GENERATE_NEXT}"
         )
     return revisions[0]
 
 
-def find_url() -> URL | None:
-    """Return DATABASE_URL, or None if it is not set. Raises SettingsError if it is malformed."""
+def get_database_url() -> URL | None:
+    """Return DATABASE_URL, or None if it is not set; raise SettingsError if it is invalid."""
     try:
         url = Settings().database.url
     except ValidationError as error:
@@ -78,16 +78,16 @@ def find_url() -> URL | None:
             return read_settings(Settings).database.url
         return None
     is_file = url.get_backend_name() == "sqlite"
-    # Connecting would create the file.
+    # Connecting would create a missing file.
     return None if is_file and not Path(url.database or "").exists() else url
 
 
-async def refuse_if_applied(initial: Script, url: URL) -> None:
-    """Raise RefusedError if a database has a revision; print a note if it cannot be reached."""
+async def check_not_applied(initial: Script, url: URL) -> None:
+    """Raise RewriteError if a database has a revision; print a warning if it cannot be reached."""
     engine = dialect.create_engine(url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            heads = await connection.run_sync(find_applied)
+            heads = await connection.run_sync(applied_revisions)
     except (DBAPIError, OSError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         print(f"{url!r} could not be checked for revision {initial.revision}: {reason}")
@@ -95,36 +95,36 @@ async def refuse_if_applied(initial: Script, url: URL) -> None:
     finally:
         await engine.dispose()
     if heads:
-        raise RefusedError(
-            f"Revision {', '.join(heads)} has been applied to {url!r}, which a rewritten revision"
-            f" would no longer match. Instead, {NEXT_REVISION}. If the data can be lost, first run:"
+        raise RewriteError(
+            f"Revision {', '.join(heads)} has been applied to {url!r}, which would not match a"
+            f" rewritten revision. Instead, {GENERATE_NEXT}. If the data is expendable, run first:"
             " uv run alembic downgrade base"
         )
 
 
-def find_applied(connection: Connection) -> tuple[str, ...]:
+def applied_revisions(connection: Connection) -> tuple[str, ...]:
     """Return the current revisions of a database."""
     return MigrationContext.configure(connection).get_current_heads()
 
 
 def rewrite(initial: Script) -> None:
-    """Replace the file of a revision, once the new file is complete.
+    """Replace the file of a revision when the new file is complete.
 
-    Raises RefusedError if there are no tables, ServerError without a server, and what importing
-    the models raises.
+    Raises RewriteError if the models define no table, ServerError if no server can be started, and
+    what importing the models raises.
     """
-    # In the same folder, where ruff finds the project's settings and a rename is atomic.
-    with run_any_server() as server_url, TemporaryDirectory(prefix=".", dir=VERSIONS) as folder:
+    # Below alembic/versions, where the hooks find the settings of ruff and a rename is atomic.
+    with server() as server_url, TemporaryDirectory(prefix=".", dir=VERSIONS) as folder:
         asyncio.run(generate(server_url, initial, Path(folder)))
         files = list(Path(folder).glob("*.py"))
         if not files:
-            raise RefusedError("The models describe no tables: there is nothing to create.")
+            raise RewriteError("The models define no table: there is nothing to create.")
         files[0].replace(initial.path)
 
 
 @contextmanager
-def run_any_server() -> Iterator[str]:
-    """Yield the URL of a private server, or that of TEST_DATABASE_URL."""
+def server() -> Iterator[str]:
+    """Yield TEST_DATABASE_URL, or the URL of a private server."""
     if server_url := os.environ.get("TEST_DATABASE_URL"):
         yield server_url
         return
@@ -136,7 +136,7 @@ def run_any_server() -> Iterator[str]:
 
 
 async def generate(server_url: str, initial: Script, folder: Path) -> None:
-    """Write a revision to a folder that creates the tables of the models in an empty database."""
+    """Write a revision to a folder, autogenerated against an empty database."""
     async with new_database(server_url, "initial") as url:
         engine = dialect.create_engine(dialect.parse_url(url), poolclass=NullPool)
         try:
@@ -147,7 +147,7 @@ async def generate(server_url: str, initial: Script, folder: Path) -> None:
 
 
 def write_revision(connection: Connection, initial: Script, folder: Path) -> None:
-    """Call `alembic revision --autogenerate` as if the folder were alembic/versions."""
+    """Run `alembic revision --autogenerate` with the folder in place of alembic/versions."""
     config = alembic_config(connection)
     config.cmd_opts = Namespace(quiet=True)
     config.set_main_option("version_locations", str(folder).replace("%", "%%"))

@@ -1,4 +1,4 @@
-"""Engine, sessions and the one transaction of a request: nothing else commits."""
+"""Engine, sessions, and the transaction of a request, which is committed only here."""
 
 import asyncio
 import logging
@@ -17,76 +17,80 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core import dialect
 from app.core.database_errors import OutcomeUnknownError
-from app.core.driver_errors import translate_driver_errors
-from app.core.error_dialect import meaning
-from app.core.error_meaning import Meaning
+from app.core.dialect import classify_error
+from app.core.driver_errors import ErrorKind, translate_driver_errors
 from app.core.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 
 Session: TypeAlias = AsyncSession
 SessionFactory: TypeAlias = async_sessionmaker[AsyncSession]
-# The columns of a row, by name.
+# Values are attributes named after the columns.
 StoredRow: TypeAlias = Row[*tuple[Any, ...]]
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-# What was in use this many seconds ago is taken to be alive.
-SECONDS_ALIVE = 1.0
-# How long a connection may take to close before it is closed by force.
-SECONDS_TO_CLOSE = 5.0
-# Under which a session's `info` has the engine of `read_rows`.
-READER = "reader"
-# The key in its `info` for whether repositories lock the rows that they get.
+POOL_OPTIONS = {"pool_size", "max_overflow", "pool_timeout", "pool_recycle"}
+# Seconds of idleness after which a connection is pinged before use.
+PING_AFTER_IDLE = 1.0
+# Seconds until a connection that does not close is dropped.
+CLOSE_TIMEOUT = 5.0
+# Keys in `Session.info`: the engine of `read_rows`, and whether repositories lock rows.
+READ_ENGINE = "read_engine"
 LOCKS_ROWS = "locks_rows"
-# The key in a request's scope for the session that it opened.
+# Key in the scope of a request for its session.
 SESSION = "database_session"
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """Return the engine of a serving process; whoever creates it disposes it."""
+    """Return the engine of a server process; the caller disposes it."""
     engine = dialect.create_engine(settings.url, **_pool_options(settings))
-    dialect.limit_statements(engine.sync_engine, settings.statement_timeout)
+    dialect.set_statement_timeout(engine.sync_engine, settings.statement_timeout)
     translate_driver_errors(engine.sync_engine)
     if settings.pool_pre_ping:
-        _ping_after_idling(engine.sync_engine)
+        _ping_idle_connections(engine.sync_engine)
     return engine
 
 
-def _ping_after_idling(engine: Engine) -> None:
-    """Try a connection that was idle before it is used again; if it is dead, open all anew.
+def _pool_options(settings: DatabaseSettings) -> dict[str, Any]:
+    # Parameters of statements stay out of error messages, and so of logs.
+    return settings.model_dump(include=POOL_OPTIONS) | {"hide_parameters": True}
 
-    SQLAlchemy's own `pool_pre_ping` does so before each use, which takes asyncpg three round trips.
+
+def _ping_idle_connections(engine: Engine) -> None:
+    """Ping a connection that was idle before it is used; if it is dead, renew the whole pool.
+
+    SQLAlchemy's `pool_pre_ping` pings before every use: three round trips with asyncpg.
     """
 
-    def note(_connection: object, record: ConnectionPoolEntry) -> None:
+    def record_use(_connection: object, record: ConnectionPoolEntry) -> None:
         record.info["last used"] = time.monotonic()
 
     def ping(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
         last_used = record.info.get("last used")
-        if last_used is None or time.monotonic() - last_used < SECONDS_ALIVE:
+        if last_used is None or time.monotonic() - last_used < PING_AFTER_IDLE:
             return
         try:
             engine.dialect.do_ping(connection)
         except Exception as error:
             raise InvalidatePoolError from error
 
-    event.listen(engine, "checkin", note)
+    event.listen(engine, "checkin", record_use)
     event.listen(engine, "checkout", ping)
 
 
 def create_session_factory(engine: AsyncEngine) -> SessionFactory:
     """Return a factory of sessions whose entities stay readable after the commit."""
-    reader = engine.sync_engine.execution_options(**dialect.READING_ONCE)
-    return async_sessionmaker(engine, expire_on_commit=False, info={READER: reader})
+    read_engine = engine.sync_engine.execution_options(**dialect.AUTOCOMMIT_READ)
+    return async_sessionmaker(engine, expire_on_commit=False, info={READ_ENGINE: read_engine})
 
 
 async def read_rows(
     session: AsyncSession, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any]
 ) -> Sequence[StoredRow]:
-    """Return the rows that a statement selects, for the cost of that alone.
+    """Return the rows of a SELECT without starting a transaction.
 
-    A session that has begun a transaction reads within it, and so sees what it has written.
-    Otherwise a connection is taken for no longer than the statement runs.
+    A session in a transaction reads within it, including its own changes. Otherwise a connection
+    is checked out only while the statement runs.
     """
     return await session.run_sync(_read_rows, statement, parameters)
 
@@ -94,15 +98,15 @@ async def read_rows(
 def _read_rows(
     session: SyncSession, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any]
 ) -> Sequence[StoredRow]:
-    reader: Engine | None = session.info.get(READER)
-    if reader is None or session.in_transaction():
+    engine: Engine | None = session.info.get(READ_ENGINE)
+    if engine is None or session.in_transaction():
         return session.execute(statement, parameters).all()
-    with reader.connect() as connection:
+    with engine.connect() as connection:
         return connection.execute(statement, parameters).all()
 
 
 def create_sync_engine(settings: DatabaseSettings) -> Engine:
-    """Return an engine for a job that cannot be async; see "Synchronous jobs" in the README.
+    """Return an engine for code that cannot be async.
 
     Raises ModuleNotFoundError without the driver, which `uv sync --extra sync` installs.
     """
@@ -115,33 +119,27 @@ def create_sync_session_factory(engine: Engine) -> sessionmaker[SyncSession]:
     return sessionmaker(engine, expire_on_commit=False)
 
 
-def _pool_options(settings: DatabaseSettings) -> dict[str, Any]:
-    # Values stay out of the messages of errors, and so of logs.
-    options = settings.model_dump(exclude={"url", "statement_timeout", "pool_pre_ping"})
-    return options | {"hide_parameters": True}
-
-
 async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
     """Yield the session of a request; commit if the handler returns, roll back if it raises.
 
-    Raises OutcomeUnknownError if the database does not confirm whether the commit succeeded.
+    Raises OutcomeUnknownError if the database does not confirm the commit.
     """
     factory: SessionFactory = request.app.state.session_factory
     session = request.scope[SESSION] = factory()
-    # Set by app.core.retries.
+    # Set by app.core.middleware.retries.
     session.info[LOCKS_ROWS] = request.scope.get("locks_rows", False)
     try:
-        if dialect.READING and request.method in SAFE_METHODS:
-            await session.connection(execution_options=dialect.READING)
+        if dialect.READ_ONLY and request.method in SAFE_METHODS:
+            await session.connection(execution_options=dialect.READ_ONLY)
         yield session
         if session.in_transaction():
             await _commit(session, request)
     finally:
         if session.in_transaction():
-            # A request that is cancelled gives its connection back all the same.
+            # The connection of a cancelled request returns to the pool, too.
             await asyncio.shield(session.close())
         else:
-            # It holds no connection, so nothing is awaited, and to await costs a greenlet.
+            # Nothing to wait for, and AsyncSession.close() would start a greenlet.
             session.sync_session.close()
 
 
@@ -162,18 +160,20 @@ async def _finish_commit(session: AsyncSession, seconds: float) -> None:
     commit = asyncio.create_task(session.run_sync(_commit_or_disconnect))
     await _wait_for(commit, seconds)
     while not commit.done():
-        # Cancelled once, it disconnects cleanly; cancelled again, it drops the connection.
+        # The first cancellation disconnects cleanly, the next one drops the connection.
         commit.cancel()
-        await _wait_for(commit, SECONDS_TO_CLOSE)
+        await _wait_for(commit, CLOSE_TIMEOUT)
     try:
         commit.result()
     except asyncio.CancelledError as error:
-        raise _unknown(f"the database did not confirm it within {seconds:g} s", error) from None
+        reason = f"the database did not confirm it within {seconds:g} s"
+        raise _outcome_unknown(reason, error) from None
     except DBAPIError as error:
-        if meaning(error) is Meaning.UNAVAILABLE:
-            raise _unknown("the database failed before it confirmed the commit", error) from error
+        if classify_error(error) is ErrorKind.UNAVAILABLE:
+            reason = "the database failed before it confirmed the commit"
+            raise _outcome_unknown(reason, error) from error
         if (task := asyncio.current_task()) and task.cancelling():
-            # Rolled back, as by a cancellation before the commit; there is no time to retry.
+            # Rolled back, as if cancelled before the commit; there is no time to retry.
             raise asyncio.CancelledError from error
         raise
 
@@ -196,11 +196,11 @@ async def _wait_for(task: asyncio.Task[None], seconds: float) -> None:
             await asyncio.wait([task], timeout=remaining)
 
 
-def _unknown(reason: str, error: BaseException) -> OutcomeUnknownError:
+def _outcome_unknown(reason: str, error: BaseException) -> OutcomeUnknownError:
     logger.error("The outcome of a commit is unknown: %s", reason, exc_info=error)
     return OutcomeUnknownError(reason)
 
 
-# Function scope commits before the response is sent, so that a failing commit is never a 2xx:
+# Function scope commits before the response is sent, so that a failed commit is never a 2xx:
 # https://fastapi.tiangolo.com/tutorial/dependencies/dependencies-with-yield/
 SessionDep = Annotated[AsyncSession, Depends(open_session, scope="function")]

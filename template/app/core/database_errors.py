@@ -1,45 +1,44 @@
-"""What clients get when the database refuses, or is not there."""
+"""HTTP responses for database errors: 409 and 422 for rejected values, 412, 503 and 504."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from sqlalchemy import (
-    CheckConstraint,
-    ForeignKeyConstraint,
-    Index,
-    UniqueConstraint,
-)
+from pydantic.alias_generators import to_snake
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 
-from app.core.database_log import log_unavailable
-from app.core.error_dialect import meaning, violated
-from app.core.error_meaning import Meaning
+from app.core.dialect import classify_error, constraint_name
+from app.core.driver_errors import ErrorKind, describe
 from app.core.errors import (
     AppError,
     ConflictError,
+    ErrorDetail,
     InvalidError,
-    Reason,
     UnavailableError,
     handle_app_error,
 )
 from app.core.models import Base
-from app.core.request_fields import Location, request_fields
+
+Location: TypeAlias = list[str | int]
+
+logger = structlog.get_logger("app.database")
 
 
-class ChangedError(AppError):
+class PreconditionFailedError(AppError):
     """The entity does not have the version that the request's `If-Match` requires."""
 
     status = HTTPStatus.PRECONDITION_FAILED
 
     def __init__(self) -> None:
         super().__init__(
-            "The resource does not match If-Match: another request changed or deleted it;"
-            " read it again to get the current ETag."
+            "If-Match does not match the resource: another request changed or deleted it."
+            " Read it again to get the current ETag."
         )
 
 
@@ -59,62 +58,64 @@ class OutcomeUnknownError(AppError):
         )
 
 
-def explain(
+def to_app_error(
     error: DBAPIError, fields: Mapping[str, Location] | None = None, whole: Location | None = None
 ) -> AppError | None:
-    """Return the error for the client; None if the error is the server's own.
+    """Return the error to respond with; None if the server itself is at fault.
 
-    `fields` maps the names of what the client sent to locations. A reason about anything else has
-    the location `whole`, by default [], and names its subject.
+    `fields` maps names of request fields to their locations; other errors are located at `whole`,
+    by default [].
     """
-    match meaning(error):
-        case Meaning.CLASH:
-            names, reason = clash(error)
-            told = "; ".join(f"{name} {reason}" for name in names)
-            reasons = _located(names, reason, fields or {}, whole or [])
-            return ConflictError(f"The change clashes with what is stored: {told}.", reasons)
-        case Meaning.VALUE:
-            return InvalidError("The database cannot store or compare one of the values.")
-        case Meaning.AGAIN:
-            return UnavailableError("Other requests changed the same at the same time.")
-        case Meaning.UNAVAILABLE:
-            return UnavailableError("The database does not answer, or not in time.")
+    match classify_error(error):
+        case ErrorKind.CONFLICT:
+            names, reason = find_conflict(error)
+            summary = "; ".join(f"{name} {reason}" for name in names)
+            details = _error_details(names, reason, fields or {}, whole or [])
+            return ConflictError(f"Conflict with stored data: {summary}.", details)
+        case ErrorKind.INVALID_VALUE:
+            return InvalidError("A value is out of range, too long or malformed for its column.")
+        case ErrorKind.RETRYABLE:
+            return UnavailableError("Concurrent requests changed the same rows; try again.")
+        case ErrorKind.UNAVAILABLE:
+            return UnavailableError("The database is unavailable or timed out; try again.")
     return None
 
 
-def _located(
+def _error_details(
     names: Sequence[str], reason: str, fields: Mapping[str, Location], whole: Location
-) -> list[Reason]:
-    sent = [Reason(location=fields[name], reason=reason) for name in names if name in fields]
-    return sent or [Reason(location=whole, reason=f"{name} {reason}") for name in names]
+) -> list[ErrorDetail]:
+    details = [
+        ErrorDetail(location=fields[name], reason=reason) for name in names if name in fields
+    ]
+    return details or [ErrorDetail(location=whole, reason=f"{name} {reason}") for name in names]
 
 
-def clash(error: DBAPIError) -> tuple[list[str], str]:
-    """Return the names of what clashes, columns if possible, and why; never stored values."""
-    name = violated(error)
-    found = constraint(name)
-    deletes = (error.statement or "").startswith("DELETE")
+def find_conflict(error: DBAPIError) -> tuple[list[str], str]:
+    """Return the names of the conflicting columns or constraint, and the reason; never values."""
+    name = constraint_name(error)
+    found = find_constraint(name)
+    is_delete = (error.statement or "").startswith("DELETE")
     match found:
         case UniqueConstraint() | Index():
-            reason = "is taken already"
-        case ForeignKeyConstraint() if deletes:
-            return ["it"], f"is still referred to by {found.table.name}"
+            reason = "already exists"
+        case ForeignKeyConstraint() if is_delete:
+            return ["row"], f"is still referenced by {found.table.name}"
         case ForeignKeyConstraint():
-            reason = "refers to what is not there, or is still referred to"
+            reason = "references a missing row, or is still referenced"
         case CheckConstraint():
-            return [str(found.name)], "does not hold"
+            return [str(found.name)], "is violated"
         # SQLite does not name foreign keys.
-        case None if name is None and deletes:
-            return ["it"], "is still referred to"
+        case None if name is None and is_delete:
+            return ["row"], "is still referenced"
         case _:
-            return [name or "a reference"], "does not hold"
+            return [name or "foreign key"], "is violated"
     return [column.name for column in found.columns], reason
 
 
-def constraint(name: str | None) -> Any:
-    """Return the constraint or the unique index of that name, or of these columns, or None.
+def find_constraint(name: str | None) -> Any:
+    """Return the constraint or unique index with this name, or None.
 
-    SQLite names the columns, as `item.name, item.kind`; the others name the constraint.
+    SQLite reports the columns, as `item.name, item.kind`; other databases report the name.
     """
     for table in Base.metadata.tables.values():
         items: list[Any] = [*table.constraints, *table.indexes]
@@ -125,45 +126,81 @@ def constraint(name: str | None) -> Any:
     return None
 
 
+async def locate_fields(request: Request) -> dict[str, Location]:
+    """Return the location of each field of the query, path and body, by its name.
+
+    A field with a camelCase alias is included under its snake_case name, too.
+    """
+    sources = {
+        "query": request.query_params,
+        "path": request.path_params,
+        "body": await _body_fields(request),
+    }
+    return {
+        key: [source, name]
+        for source, names in sources.items()
+        for name in names
+        for key in (to_snake(name), name)
+    }
+
+
+async def _body_fields(request: Request) -> Iterable[str]:
+    """Return the field names of the body, if FastAPI has read one."""
+    if getattr(request.scope.get("route"), "body_field", None) is None:
+        return ()
+    if "json" not in request.headers.get("content-type", ""):
+        return await request.form()
+    try:
+        body = await request.json()
+    except ValueError:
+        return ()
+    return body if isinstance(body, dict) else ()
+
+
+def log_unavailable(error: Exception) -> None:
+    """Log the driver's error in one line per response, without traceback or values."""
+    logger.warning("database unavailable", **describe(error))
+
+
 async def handle_database_error(request: Request, error: DBAPIError) -> Response:
-    # app.core.retries runs the request again as long as it is worth it.
-    if request.scope.get("retries") and meaning(error) is Meaning.AGAIN:
+    # app.core.middleware.retries runs the request again until its attempts are used up.
+    if request.scope.get("retries") and classify_error(error) is ErrorKind.RETRYABLE:
         raise error
-    told = explain(error)
-    # Before the body is read: an error that is raised again reaches this handler a second time,
-    # from outside of the route, where waiting for the body would never end.
-    if told is None:
+    app_error = to_app_error(error)
+    # Raised before the body is read: an error that is raised again reaches this handler a second
+    # time, outside of the route, where reading the body would never end.
+    if app_error is None:
         raise error
-    if isinstance(told, ConflictError):
-        told = explain(error, await request_fields(request)) or told
-    if isinstance(told, UnavailableError):
+    if isinstance(app_error, ConflictError):
+        app_error = to_app_error(error, await locate_fields(request)) or app_error
+    if isinstance(app_error, UnavailableError):
         log_unavailable(error)
-    return await handle_app_error(request, told)
+    return await handle_app_error(request, app_error)
 
 
 async def handle_stale_data(request: Request, error: StaleDataError) -> Response:
-    if requires_version(request):
-        return await handle_app_error(request, ChangedError())
-    # Without If-Match, the client may overwrite any version: app.core.retries tries again.
+    if has_precondition(request):
+        return await handle_app_error(request, PreconditionFailedError())
+    # Without If-Match, the client may overwrite any version, so the request is retried.
     if request.scope.get("retries"):
         raise error
-    told = ConflictError("Another request changed or deleted the resource meanwhile; try again.")
-    return await handle_app_error(request, told)
+    conflict = ConflictError("A concurrent request changed or deleted the resource; try again.")
+    return await handle_app_error(request, conflict)
 
 
-def requires_version(request: Request) -> bool:
-    """Return whether a request may change only the versions listed in its `If-Match`."""
+def has_precondition(request: Request) -> bool:
+    """Return whether the request's `If-Match` limits it to certain versions."""
     return request.headers.get("If-Match", "*") != "*"
 
 
 async def handle_exhausted_pool(request: Request, error: PoolTimeoutError) -> Response:
     log_unavailable(error)
-    told = UnavailableError("All connections to the database are in use.")
-    return await handle_app_error(request, told)
+    busy = UnavailableError("All database connections are in use; try again.")
+    return await handle_app_error(request, busy)
 
 
 def install_database_error_handlers(app: FastAPI) -> None:
-    """Answer what the database refuses with 4xx, and its absence with 503."""
+    """Respond to database errors with problem details instead of a 500."""
     app.exception_handler(DBAPIError)(handle_database_error)
     app.exception_handler(StaleDataError)(handle_stale_data)
     app.exception_handler(PoolTimeoutError)(handle_exhausted_pool)

@@ -1,4 +1,4 @@
-"""Failures that services raise, and the problem details (RFC 9457) that clients get for them."""
+"""Errors that services raise, and responses with problem details (RFC 9457) for all errors."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPMethod, HTTPStatus
@@ -8,34 +8,44 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.routing import Match
 from structlog.contextvars import get_contextvars
 
-from app.core.error_limit import MAX_ERRORS
+from app.core.routing import has_route
 
-SECONDS_TO_RETRY = 1
+RETRY_AFTER_SECONDS = 1
+MAX_ERRORS = 100
+"""Errors that a response lists."""
+MAX_ERRORS_PER_OBJECT = 1000
+"""Errors of one object, including nested ones, beyond which they are only counted."""
 
 
-class Reason(BaseModel):
-    """What is wrong with one part of a request."""
+class ErrorDetail(BaseModel):
+    """One error of a request."""
 
     location: list[str | int] = Field(
-        description="Path in the request, [] if there is none; rows of a list are numbered from 0",
+        description="Path in the request, [] if none; list items are numbered from 0",
         examples=[["body", "name"]],
     )
     reason: str
 
 
 class AppError(Exception):
-    """A failure that is the caller's to know; its text becomes the problem's detail."""
+    """An error that is reported to the client; its message becomes the `detail` of the response."""
 
     status = HTTPStatus.BAD_REQUEST
     headers: Mapping[str, str] = {}
 
-    def __init__(self, detail: str, errors: Sequence[Reason] = ()) -> None:
+    def __init__(self, detail: str, errors: Sequence[ErrorDetail] = ()) -> None:
         super().__init__(detail)
         self.errors = errors
 
@@ -44,7 +54,7 @@ class NotFoundError(AppError):
     status = HTTPStatus.NOT_FOUND
 
     def __init__(self, kind: str, key: object) -> None:
-        super().__init__(f"There is no {kind} {key}.")
+        super().__init__(f"{kind} {key} not found")
 
 
 class ConflictError(AppError):
@@ -52,16 +62,16 @@ class ConflictError(AppError):
 
 
 class InvalidError(AppError):
-    """A value that only the service or the database can tell is wrong."""
+    """A value that passed validation but is rejected by the service or the database."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class UnavailableError(AppError):
-    """Something that is needed does not answer now; the same request may succeed later."""
+    """A dependency is unavailable; the same request may succeed later."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers = {"Retry-After": str(SECONDS_TO_RETRY)}
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class Problem(BaseModel):
@@ -70,30 +80,30 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[Reason] | None = Field(default=None, description="What is wrong, part by part")
-    request_id: str | None = Field(default=None, description="With which the log can be searched")
+    errors: list[ErrorDetail] | None = Field(default=None, description="Errors by field")
+    request_id: str | None = Field(default=None, description="Identifies the request in the logs")
 
 
-def _documented(description: str) -> dict[str, Any]:
+def _problem_response(description: str) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
 
-# What the documentation says of the answers of the handlers below.
+# OpenAPI descriptions of the responses of the handlers below.
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": _documented("The request cannot be fulfilled."),
-    "5XX": _documented("The server failed, or something that it needs does not answer."),
+    "4XX": _problem_response("The request is invalid or conflicts with the stored data."),
+    "5XX": _problem_response("Internal error, or a dependency is unavailable."),
 }
 
 
 def problem(
     status: int,
     detail: str,
-    errors: Sequence[Reason] = (),
+    errors: Sequence[ErrorDetail] = (),
     headers: Mapping[str, str] | None = None,
     request_id: str | None = None,
 ) -> Response:
-    """Return a response that carries problem details, as far as its status has a body."""
+    """Return a problem details response, without a body if the status has none."""
     if status < 200 or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
         return Response(status_code=status, headers=headers)
     body = Problem(
@@ -119,19 +129,18 @@ async def handle_http_error(request: Request, error: HTTPException) -> Response:
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """Return what a path allows; Starlette tells only of the first route that has the path."""
-    app: FastAPI = request.app
+    """Return the methods of all routes of a path; Starlette lists those of the first route only."""
     return [
         method.value
         for method in HTTPMethod
         for scope in [{**request.scope, "method": method.value}]
-        if any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+        if has_route(scope)
     ]
 
 
 async def handle_invalid_request(_request: Request, error: RequestValidationError) -> Response:
     found = error.errors()
-    errors = [Reason(location=list(e["loc"]), reason=e["msg"]) for e in found[:MAX_ERRORS]]
+    errors = [ErrorDetail(location=list(e["loc"]), reason=e["msg"]) for e in found[:MAX_ERRORS]]
     detail = "The request is invalid."
     if len(found) > MAX_ERRORS:
         # The total is unknown: validation may have stopped early.
@@ -140,7 +149,7 @@ async def handle_invalid_request(_request: Request, error: RequestValidationErro
 
 
 async def handle_invalid_response(_request: Request, error: ResponseValidationError) -> Response:
-    """Raise the error without its values, which would be logged; it is an unexpected error."""
+    """Raise the error as an unexpected one, without its values, which would be logged."""
     reasons = [{"loc": e["loc"], "msg": e["msg"]} for e in error.errors()[:MAX_ERRORS]]
     safe = ResponseValidationError(reasons, endpoint_ctx=error.endpoint_ctx)
     raise safe.with_traceback(error.__traceback__) from None
@@ -152,32 +161,68 @@ async def handle_unexpected_error(request: Request, _error: Exception) -> Respon
     # Servers close the connection after an exception; HTTP/2 has no `Connection` header.
     is_http_1 = str(request.scope.get("http_version", "1.1")).startswith("1")
     headers = {"Connection": "close"} if is_http_1 else {}
-    return problem(status, "The server failed.", headers=headers, request_id=request_id)
+    return problem(status, "Internal server error", headers=headers, request_id=request_id)
 
 
-def document_problems(app: FastAPI) -> None:
-    """Add to the documentation what RESPONSES refers to; FastAPI knows only JSON's models."""
-    make = app.openapi
+def add_problem_schema(app: FastAPI) -> None:
+    """Add the schemas that RESPONSES references; FastAPI adds only those of JSON responses."""
+    generate = app.openapi
 
     def openapi() -> dict[str, Any]:
-        document = make()
-        template = "#/components/schemas/{model}"
-        schema = Problem.model_json_schema(ref_template=template)
-        parts = schema.pop("$defs") | {"Problem": schema}
-        document.setdefault("components", {}).setdefault("schemas", {}).update(parts)
+        document = generate()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = schema.pop("$defs") | {"Problem": schema}
+        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer every failure with problem details, and document them."""
-    document_problems(app)
+    """Respond to every error with problem details, and add them to the OpenAPI document."""
+    add_problem_schema(app)
     app.exception_handler(AppError)(handle_app_error)
     app.exception_handler(HTTPException)(handle_http_error)
     app.exception_handler(RequestValidationError)(handle_invalid_request)
     app.exception_handler(ResponseValidationError)(handle_invalid_response)
     app.exception_handler(Exception)(handle_unexpected_error)
-    # The outermost layer answers what middleware raises; this one answers inside of it, so that
-    # the headers that middleware adds are on the answer to an unexpected error as well.
+    # Starlette's own is the outermost layer. This one is inside of the other middleware, so that
+    # responses to unexpected errors have the headers that middleware adds.
     app.add_middleware(ServerErrorMiddleware, handler=handle_unexpected_error)
+
+
+# Pydantic collects all validation errors, and FastAPI creates several objects for each: a list of
+# 1,000 objects with 130 unknown keys each would block the process for four seconds.
+def limit_errors(error: ValidationError) -> None:
+    """Raise PydanticCustomError if there are too many errors to create an object for each."""
+    if (count := error.error_count()) > MAX_ERRORS_PER_OBJECT:
+        raise PydanticCustomError(
+            "too_many_errors", "Object has {count} errors, too many to list", {"count": count}
+        )
+
+
+def _limit_item_errors(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError as error:
+        if error.error_count() <= MAX_ERRORS or not isinstance(value, list):
+            raise
+    # Start over, so that the locations of errors are correct.
+    return validate(value[: _count_until_limit(value, validate)])
+
+
+def _count_until_limit(items: list[Any], validate: ValidatorFunctionWrapHandler) -> int:
+    """Return how many leading items have more than MAX_ERRORS in total."""
+    found = 0
+    for count, item in enumerate(items, start=1):
+        try:
+            validate([item])
+        except ValidationError as error:
+            found += error.error_count()
+        if found > MAX_ERRORS:
+            return count
+    return len(items)
+
+
+StopEarly = WrapValidator(_limit_item_errors)
+"""Annotates a list: validation stops once its items have more than MAX_ERRORS in total."""

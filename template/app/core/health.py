@@ -1,4 +1,4 @@
-"""Liveness and readiness, for whatever starts and watches the process."""
+"""Liveness and readiness probes."""
 
 import asyncio
 
@@ -7,32 +7,32 @@ from sqlalchemy import literal, select
 
 from app.core import dialect
 from app.core.database import SessionFactory
-from app.core.database_log import log_unavailable
+from app.core.database_errors import log_unavailable
 from app.core.errors import UnavailableError
-from app.core.routing import ModuleRouter
+from app.core.routing import APIRouter
 
-SECONDS_TO_ANSWER = 5
+READINESS_TIMEOUT = 5
 
-router = ModuleRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"])
 
 
 @router.get("/live")
 async def live() -> dict[str, str]:
-    """The process answers."""
+    """The process responds."""
     return {"status": "ok"}
 
 
-@router.get("/ready", responses={503: {"description": "The database does not answer."}})
+@router.get("/ready", responses={503: {"description": "The database is unavailable."}})
 async def ready(request: Request) -> dict[str, str]:
-    """The database answers as well."""
+    """The database responds, too."""
     factory: SessionFactory = request.app.state.session_factory
     try:
-        async with asyncio.timeout(SECONDS_TO_ANSWER), factory() as session:
-            await session.connection(execution_options=dialect.READING)
+        async with asyncio.timeout(READINESS_TIMEOUT), factory() as session:
+            await session.connection(execution_options=dialect.READ_ONLY)
             await session.execute(select(literal(1)))
     except Exception as error:
         log_unavailable(error)
-        # The type says what happened without the address or the user.
+        # Only the type: the message may contain the address and the user.
         reason = type(getattr(error, "orig", None) or error).__name__
-        raise UnavailableError(f"The database does not answer: {reason}.") from error
+        raise UnavailableError(f"The database is unavailable: {reason}.") from error
     return {"status": "ok"}

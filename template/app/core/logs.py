@@ -1,4 +1,4 @@
-"""Structured logs on stderr: lines of JSON for machines, readable ones for people at a terminal."""
+"""Structured logs on stderr: JSON lines, or a readable format at a terminal."""
 
 import json
 import logging
@@ -22,14 +22,11 @@ class LogSettings(BaseSettings):
     """`auto` is `console` at a terminal, else `json`."""
 
 
-def configure_logs(*, serving: bool = True) -> None:
-    """Give one form to everything that is logged: by structlog, by `logging`, by the server.
+def configure_logs() -> None:
+    """Use one format for the logs of structlog, `logging` and the server.
 
-    A process that does not serve, as that of the tests, keeps its own.
-    Raises SettingsError for a variable that is malformed.
+    Raises SettingsError for an invalid variable.
     """
-    if not serving:
-        return
     settings = read_settings(LogSettings)
     level = _server_level() or settings.level
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
@@ -46,7 +43,7 @@ def configure_logs(*, serving: bool = True) -> None:
     structlog.configure(
         processors=[*common, *render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        # Straight to the stream: the way through `logging` costs twice as much.
+        # Directly to the stream: through `logging`, a line costs twice as much.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -69,7 +66,7 @@ def _drop_color_message(_logger: Any, _method: str, event: Any) -> Any:
     return event
 
 
-# The value that failed, which Pydantic quotes.
+# The invalid value that Pydantic quotes.
 INPUT_VALUE = re.compile(r"input_value=.*, (?=input_type=)")
 
 
@@ -107,7 +104,7 @@ def _configure_logging(level: str, common: list[Any], render: list[Any]) -> None
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # Uvicorn brings handlers and levels of its own, and an access log that ours replaces.
+    # Replaces Uvicorn's handlers, levels and access log.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -1,8 +1,8 @@
-"""What every model stands on: naming convention, portable types, key, timestamps and version."""
+"""Base classes of models: naming convention, portable types, key, timestamps and version."""
 
 import enum
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Dialect, Enum, MetaData, String
@@ -15,7 +15,7 @@ from app.core import dialect, stored_values  # noqa: F401
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment with microseconds: aware in Python, UTC in the database, on every database."""
+    """A datetime with microseconds: time-zone aware in Python, UTC in every database."""
 
     impl = dialect.DATETIME
     cache_ok = True
@@ -25,15 +25,15 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
-        moment = value.astimezone(UTC)
-        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 
     def stores_unchanged(self, value: datetime) -> bool:
-        """Return whether a value is stored unchanged; one in another time zone is not."""
+        """Return whether a value is read back as it is; one in another time zone is not."""
         return value.tzinfo is UTC or not value.utcoffset()
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        # asyncpg's moments are in UTC, and there are two in each row.
+        # asyncpg returns UTC, and each row has two timestamps to convert.
         return None if dialect.driver == "asyncpg" else super().result_processor(dialect, coltype)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -43,7 +43,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """The base of every model; constraints have names, because only those can be dropped later."""
+    """The base of all models. Constraints are named, because unnamed ones cannot be dropped."""
 
     metadata = MetaData(
         naming_convention={
@@ -58,7 +58,7 @@ class Base(DeclarativeBase):
         UUID: dialect.UUID,
         datetime: UtcDateTime(),
         str: String(255),
-        # Native types outlive their table and need a migration for each new value.
+        # Native enums outlive their table and need a migration for each new value.
         enum.Enum: Enum(
             enum.Enum,
             native_enum=False,
@@ -66,39 +66,42 @@ class Base(DeclarativeBase):
             values_callable=lambda values: [value.value for value in values],
         ),
     }
-    # Values that the database makes are read at once: asyncio cannot load them later.
+    # Fetched on flush: with asyncio, they cannot be loaded on access.
     __mapper_args__ = {"eager_defaults": True}
 
 
 def utc_now() -> datetime:
-    """Return this moment, aware."""
+    """Return the current time in UTC, time-zone aware."""
     return datetime.now(UTC)
 
 
 class Entity(Base):
-    """A model with a key that grows with time, and the moments of its making and last change."""
+    """A model with a time-ordered key, and timestamps of its creation and last change."""
 
     __abstract__ = True
+
+    soft_delete: ClassVar[bool] = False
+    """Whether repositories call `mark_deleted` instead of deleting the row."""
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
     created_at: Mapped[datetime] = mapped_column(default=utc_now, sort_order=1)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now, sort_order=1)
 
     @classmethod
-    def visibility(cls) -> tuple[ColumnElement[bool], ...]:
-        """Return the conditions on rows that readers find: none, here."""
+    def default_criteria(cls) -> tuple[ColumnElement[bool], ...]:
+        """Return the conditions that every read of rows applies."""
         return ()
 
-    def mark_deleted(self) -> bool:
-        """Mark this as deleted; False, as here, means that its row has to go instead."""
-        return False
+    def mark_deleted(self) -> None:
+        """Mark the row as deleted. Raises NotImplementedError unless `soft_delete` is set."""
+        raise NotImplementedError
 
 
 class Versioned:
-    """A model whose `version` grows with each change.
+    """A model whose `version` is incremented by each change.
 
-    A change or deletion of a row that another transaction changed since it was read raises
-    StaleDataError: clients that sent `If-Match` get a 412, other requests are retried.
+    Changing or deleting a row that another transaction has changed since it was read raises
+    StaleDataError: a request with `If-Match` gets a 412, any other is retried.
     https://docs.sqlalchemy.org/en/21/orm/versioning.html
     """
 

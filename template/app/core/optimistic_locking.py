@@ -1,11 +1,11 @@
-"""A lost update is a 412: the conditions that requests put on the versions of entities."""
+"""Optimistic locking with `ETag`, `If-Match` (412) and `If-None-Match` (304)."""
 
 from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import Header, Response
 
 from app.core.database import StoredRow
-from app.core.database_errors import ChangedError
+from app.core.database_errors import PreconditionFailedError
 from app.core.errors import AppError
 from app.core.models import Versioned
 
@@ -13,13 +13,13 @@ VersionedT = TypeVar("VersionedT", bound=Versioned | StoredRow)
 
 
 class NotModifiedError(AppError):
-    """The client has this version already."""
+    """The client already has this version."""
 
     status = 304  # type: ignore[assignment]
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, etag: str) -> None:
         super().__init__("")
-        self.headers = {"ETag": tag}
+        self.headers = {"ETag": etag}
 
 
 def entity_tag(entity: Versioned | StoredRow) -> str:
@@ -28,32 +28,34 @@ def entity_tag(entity: Versioned | StoredRow) -> str:
 
 
 def check_version(entity: Versioned, if_match: str | None) -> None:
-    """Raise ChangedError unless an entity has one of the versions that `If-Match` lists."""
-    if if_match is not None and if_match != "*" and entity_tag(entity) not in _listed(if_match):
-        raise ChangedError
+    """Raise PreconditionFailedError if `If-Match` does not list the entity's version."""
+    if if_match is not None and if_match != "*" and entity_tag(entity) not in _split(if_match):
+        raise PreconditionFailedError
 
 
-def _listed(tags: str) -> set[str]:
-    return {tag.strip() for tag in tags.split(",")}
+def _split(header: str) -> set[str]:
+    return {etag.strip() for etag in header.split(",")}
 
 
 IfMatch: TypeAlias = Annotated[
-    str | None, Header(description="The `ETag` that was read; another version is a 412")
+    str | None, Header(description="`ETag` of the version to change; 412 if it has changed")
 ]
 IfNoneMatch: TypeAlias = Annotated[
-    str | None, Header(description="The `ETag` that is known already; it is a 304")
+    str | None, Header(description="`ETag` of a known version; 304 if the resource still has it")
 ]
 
 
-def tag(response: Response, entity: VersionedT, if_none_match: str | None = None) -> VersionedT:
-    """Give a response the `ETag` of the entity that it carries, and return the entity.
+def set_etag(
+    response: Response, entity: VersionedT, if_none_match: str | None = None
+) -> VersionedT:
+    """Set the `ETag` of a response to the version of an entity, and return the entity.
 
-    Raises NotModifiedError if `If-None-Match` says that the client knows it.
+    Raises NotModifiedError if `If-None-Match` lists this version.
     """
-    version = entity_tag(entity)
-    response.headers["ETag"] = version
+    etag = entity_tag(entity)
+    response.headers["ETag"] = etag
     if if_none_match is not None:
-        known = {one.removeprefix("W/") for one in _listed(if_none_match)}
-        if known & {version, "*"}:
-            raise NotModifiedError(version)
+        known = {one.removeprefix("W/") for one in _split(if_none_match)}
+        if known & {etag, "*"}:
+            raise NotModifiedError(etag)
     return entity

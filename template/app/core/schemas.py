@@ -1,4 +1,4 @@
-"""What every schema stands on."""
+"""Base classes of schemas, and checks that a database can store what clients send."""
 
 import math
 from collections.abc import Iterable
@@ -18,49 +18,49 @@ from pydantic import (
     model_validator,
 )
 
-from app.core.error_limit import StopEarly, limit_errors
+from app.core.errors import StopEarly, limit_errors
 
 # No database can store a NUL character in a text.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 ValueT = TypeVar("ValueT")
-# The rows of one request that are created together.
-Rows = Annotated[list[ValueT], Field(min_length=1, max_length=1000), StopEarly()]
-# What a database's largest integer holds.
-INTEGERS = range(-(2**63), 2**63)
-# How deep lists and mappings may lie in each other; MySQL's JSON has no more.
-DEEPEST = 100
+# A list of rows in a request, as for `Repository.add_many`.
+Rows = Annotated[list[ValueT], Field(min_length=1, max_length=1000), StopEarly]
+# The largest integer type of the databases.
+INT64 = range(-(2**63), 2**63)
+# Nesting levels of lists and mappings; the limit of MySQL's JSON.
+MAX_DEPTH = 100
 
 
-def storable(value: ValueT) -> ValueT:
-    """Return a value that a client sent, if a database can store it and compare with it.
+def check_storable(value: ValueT) -> ValueT:
+    """Return a value if a database can store and compare it.
 
-    Raises ValueError for a NUL character, a surrogate, a number that is not finite or beyond 64
-    bits, and a moment without a time zone or outside of the calendar, also within lists and
-    mappings, which may be 100 deep.
+    Raises ValueError for a NUL character, a surrogate, a number that is not finite or exceeds 64
+    bits, a datetime without a time zone or out of range in UTC, also within lists and mappings, and
+    for nesting of more than 100 levels.
     """
     pending: list[Any] = [value]
-    for _ in range(DEEPEST):
-        pending = [inner for outer in pending for inner in _inside(outer)]
+    for _ in range(MAX_DEPTH):
+        pending = [inner for outer in pending for inner in _nested_values(outer)]
         if not pending:
             return value
-    raise ValueError(f"lists and mappings cannot be more than {DEEPEST} deep")
+    raise ValueError(f"lists and mappings can be nested at most {MAX_DEPTH} levels deep")
 
 
-def _inside(value: Any) -> Iterable[Any]:
-    """Return what is to be checked next, inside of a value; raises ValueError as `storable`."""
+def _nested_values(value: Any) -> Iterable[Any]:
+    """Return the nested values to check next; raises ValueError as `check_storable` does."""
     match value:
         case str() if "\0" in value:
-            raise ValueError("a NUL character cannot be stored")
+            raise ValueError("NUL characters cannot be stored")
         case str() if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            raise ValueError("a surrogate is no character")
-        case int() if value not in INTEGERS:
-            raise ValueError("a number beyond 64 bits cannot be stored")
-        # A decimal that is beyond a float as well: SQLite stores it as one.
+            raise ValueError("surrogate code points cannot be stored")
+        case int() if value not in INT64:
+            raise ValueError("the integer exceeds 64 bits and cannot be stored")
+        # SQLite stores decimals as floats, so the range of a float applies to both.
         case float() | Decimal() if not math.isfinite(value):
-            raise ValueError("a number that is not finite cannot be stored")
+            raise ValueError("the number is not finite and cannot be stored")
         case datetime():
-            _in_utc(value)
+            _check_datetime(value)
         case list() | tuple() | set() | frozenset():
             return value
         case dict():
@@ -68,24 +68,24 @@ def _inside(value: Any) -> Iterable[Any]:
     return ()
 
 
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("a moment needs a time zone, Z say")
+def _check_datetime(value: datetime) -> None:
+    if value.tzinfo is None:
+        raise ValueError("the datetime has no time zone; append Z or an offset such as +02:00")
     try:
-        return moment.astimezone(UTC)
+        value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("in UTC the moment is outside of the calendar") from None
+        raise ValueError("the datetime is out of range in UTC") from None
 
 
 class WriteSchema(BaseModel):
-    """What a client sends; an unknown field is an error, never ignored."""
+    """Data from a client; unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     @field_validator("*")
     @classmethod
-    def _refuse_what_cannot_be_stored(cls, value: Any) -> Any:
-        return storable(value)
+    def _check_storable(cls, value: Any) -> Any:
+        return check_storable(value)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -98,7 +98,7 @@ class WriteSchema(BaseModel):
 
 
 class ReadSchema(BaseModel):
-    """What a client gets of an entity."""
+    """The representation of an entity in responses."""
 
     model_config = ConfigDict(from_attributes=True, hide_input_in_errors=True)
 

@@ -1,8 +1,8 @@
-"""Settings from the environment and, where it is silent, from `.env` in the project's folder."""
+"""Settings from environment variables and the `.env` file in the project folder."""
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,7 +15,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 class SettingsError(SystemExit):
-    """Stops the process with one line for each wrong variable, instead of a traceback."""
+    """Ends the process with one line per invalid variable instead of a traceback."""
 
 
 # Database servers store milliseconds in 32 bits.
@@ -25,20 +25,24 @@ WholeSeconds = Annotated[int, Field(le=MAX_SECONDS)]
 
 
 class DatabaseSettings(BaseModel):
-    """Where the database is and how many connections one process may hold."""
+    """The database and the connection pool of one process."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     url: Annotated[URL, NoDecode, BeforeValidator(dialect.parse_url)]
+    """URL of the database; see docs/database.md for its parameters."""
     pool_size: int = Field(default=10, ge=1)
+    """Connections that each process keeps open."""
     max_overflow: int = Field(default=0, ge=0)
+    """Additional connections under load."""
     pool_timeout: Seconds = 10
-    """Seconds that a request waits for a connection."""
+    """Seconds to wait for a free connection."""
     pool_recycle: int = Field(default=1800, ge=-1)
-    """Seconds after which a connection is replaced; -1 is never."""
+    """Seconds after which a connection is replaced; -1 disables this."""
     pool_pre_ping: bool = True
+    """Whether idle connections are tested before they are used."""
     statement_timeout: Seconds = 30
-    """Seconds that one statement of a request, or its commit, may run."""
+    """Time limit of one statement, and of a commit, in seconds."""
 
 
 def _split(value: object) -> object:
@@ -59,41 +63,38 @@ FROM_ENVIRONMENT = SettingsConfigDict(
 
 
 class Settings(BaseSettings):
-    """All settings; `DATABASE_POOL_SIZE` in the environment is `database.pool_size` here."""
+    """Settings of the application; `DATABASE_POOL_SIZE` sets `database.pool_size`."""
 
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(
         env_nested_delimiter="_", env_nested_max_split=1
     )
 
-    # Validated even when empty, so that the error names the variable that is missing.
-    database: DatabaseSettings = Field(default_factory=lambda: _EMPTY, validate_default=True)
-
-
-_EMPTY: Any = {}
+    # Validated by default, so that the error names the missing variable.
+    database: DatabaseSettings = Field(default=cast(Any, {}), validate_default=True)
 
 
 class MigrationSettings(BaseSettings):
-    """What migrations wait for, in seconds; needed without the rest when a connection is given."""
+    """Timeouts of migrations, in seconds."""
 
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="MIGRATION_")
 
     wait_timeout: WholeSeconds = Field(default=300, ge=0)
-    """How long to wait for another process that migrates the same database."""
+    """Maximum wait for another process that migrates the same database."""
     lock_timeout: WholeSeconds = Field(default=5, ge=1)
-    """How long a statement waits for a table or row that another session holds."""
+    """Maximum wait of a statement for a lock that another session holds."""
     statement_timeout: WholeSeconds = Field(default=0, ge=0)
-    """How long a statement runs; 0 is without limit."""
+    """Time limit of one statement; 0 disables it."""
 
 
 @cache
 def get_settings() -> Settings:
-    """Return the settings, read once; raises what `read_settings` does."""
+    """Return the settings, read once; raises SettingsError."""
     return read_settings(Settings)
 
 
 @cache
 def get_migration_settings() -> MigrationSettings:
-    """Return the settings of migrations, read once; raises what `read_settings` does."""
+    """Return the settings of migrations, read once; raises SettingsError."""
     return read_settings(MigrationSettings)
 
 
@@ -101,25 +102,25 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def read_settings(settings: type[SettingsT]) -> SettingsT:
-    """Return settings of any class; a concern that can be deleted keeps its own beside its code.
+    """Return the settings of a class; features that can be removed define their own.
 
-    Raises SettingsError, which names each variable that is missing or malformed.
+    Raises SettingsError, which names each missing or invalid variable.
     """
     try:
         return settings()
     except (SourceError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The settings cannot be read: {error}.") from None
+        raise SettingsError(f"Cannot read the settings: {error}.") from None
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
-        reasons = [_explain(prefix, reason) for reason in error.errors()]
+        reasons = [_describe(prefix, reason) for reason in error.errors()]
         raise SettingsError("\n".join(reasons)) from None
 
 
-def _explain(prefix: str, error: Any) -> str:
+def _describe(prefix: str, error: Any) -> str:
     variable = prefix + "_".join(map(str, error["loc"])).upper()
     if error["type"] == "missing":
-        return f"{variable} is not set; set it in the environment or in .env (see .env.example)."
+        return f"{variable}: missing; set it in the environment or in .env (see .env.example)"
     reason = error["msg"].removeprefix("Value error, ")
-    # A URL holds a password, and the reason says what is wrong with it.
-    value = "" if error["loc"][-1] == "url" else f" {error['input']!r}"
-    return f"{variable}{value} is wrong: {reason}."
+    # A URL contains a password.
+    value = "" if error["loc"][-1] == "url" else f"={error['input']!r}"
+    return f"{variable}{value}: {reason}"

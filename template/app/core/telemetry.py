@@ -1,7 +1,7 @@
-"""Traces and metrics through OpenTelemetry, once the standard variables name a collector.
+"""OpenTelemetry traces and metrics, enabled by the standard OTEL_EXPORTER_OTLP_* variables.
 
-FastAPI traces requests and exports; what it lacks is a span for each statement. The contributed
-instrumentation refuses SQLAlchemy 2.1, and puts into its spans what a failing value was.
+FastAPI traces and exports requests; this adds a span for each SQL statement. The contrib
+instrumentation does not support SQLAlchemy 2.1, and records the values of failed statements.
 """
 
 import logging
@@ -25,42 +25,44 @@ logger = logging.getLogger(__name__)
 
 
 class TelemetrySettings(BaseSettings):
-    """Whatever `.env` sets: where a class names no fields, all are extra ones, and of the file."""
+    """All variables of `.env`: a settings class without fields takes extras from the file only."""
 
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(extra="allow")
 
 
 def configure_telemetry() -> TelemetryConfig:
-    """Return what `FastAPI(telemetry=…)` takes; warn if a collector is named in vain."""
+    """Return the value of `FastAPI(telemetry=…)`; warn if the exporter is not installed."""
     for name, value in (read_settings(TelemetrySettings).model_extra or {}).items():
         if name.startswith("otel_"):
-            # OpenTelemetry itself knows no `.env`.
+            # OpenTelemetry does not read `.env`.
             os.environ.setdefault(name.upper(), value)
-    # A process that ends waits for a collector that is down: ten seconds, were it not for this.
+    # By default, a process waits 10 seconds at exit for an unreachable collector.
     os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
     return {
-        "auto_configure": _names_collector() and _can_export(),
+        "auto_configure": _is_collector_configured() and _is_exporter_installed(),
         "exclude": _is_probe,
-        # The message of an exception may quote what is stored.
+        # Exception messages may quote stored values.
         "logs": False,
-        # They take a fifth of the throughput: a span for each dependency, endpoint and response.
+        # A span per dependency, endpoint and response costs a fifth of the throughput.
         "operation_spans": False,
     }
 
 
-def _names_collector() -> bool:
+def _is_collector_configured() -> bool:
     return any(
         name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("_ENDPOINT") and value
         for name, value in os.environ.items()
     )
 
 
-def _can_export() -> bool:
+def _is_exporter_installed() -> bool:
     try:
         import opentelemetry.exporter.otlp.proto.http
         import opentelemetry.sdk.trace  # noqa: F401
     except ImportError:
-        logger.warning("No telemetry is sent: install its exporter by uv sync --extra telemetry.")
+        logger.warning(
+            "Telemetry disabled: the exporter is not installed; run `uv sync --extra telemetry`."
+        )
         return False
     return True
 
@@ -71,7 +73,7 @@ def _is_probe(scope: Scope) -> bool:
 
 
 def trace_statements(engine: AsyncEngine) -> None:
-    """Give each statement of a traced request a span, without parameters; else do nothing."""
+    """Add a span for each statement of a traced request, without parameters."""
     if isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
         return
     tracer = trace.get_tracer(__name__)

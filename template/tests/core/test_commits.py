@@ -1,4 +1,4 @@
-"""A commit that has started is completed, and the response is its outcome."""
+"""A started commit is completed, and the response reports its outcome."""
 
 import asyncio
 import inspect
@@ -24,7 +24,7 @@ COUNT = select(func.count()).select_from(text("test__kept"))
 # Called with the sender of the COMMIT: a cursor on SQLite, a connection elsewhere.
 BeforeCommit: TypeAlias = Callable[[Callable[[Any], None]], None]
 # The method of SQLAlchemy's dialect that commits; on SQLite, COMMIT is a normal statement.
-SEND_COMMIT = "do_execute" if dialect.READING else "do_commit"
+SEND_COMMIT = "do_execute" if dialect.READ_ONLY else "do_commit"
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def limit_commits(app: FastAPI, settings: Settings, seconds: float) -> None:
     app.state.settings = settings.model_copy(update={"database": limited})
 
 
-async def test_a_commit_that_has_begun_outlasts_a_cancellation(
+async def test_started_commit_completes_despite_cancellation(
     client: httpx2.AsyncClient, engine: AsyncEngine, before_commit: BeforeCommit
 ) -> None:
     before_commit(lambda _: await_only(asyncio.sleep(0.3)))
@@ -92,7 +92,7 @@ async def test_a_commit_that_has_begun_outlasts_a_cancellation(
     assert checked_out(engine) == 0
 
 
-async def test_a_cancellation_before_the_commit_rolls_back(
+async def test_cancellation_before_the_commit_rolls_back(
     client: httpx2.AsyncClient, app: FastAPI, engine: AsyncEngine
 ) -> None:
     @app.post("/slow")
@@ -107,7 +107,7 @@ async def test_a_cancellation_before_the_commit_rolls_back(
     assert checked_out(engine) == 0
 
 
-async def test_a_commit_that_is_not_confirmed_in_time_has_an_unknown_outcome(
+async def test_commit_without_confirmation_in_time_is_504(
     client: httpx2.AsyncClient,
     app: FastAPI,
     engine: AsyncEngine,
@@ -130,7 +130,7 @@ async def test_a_commit_that_is_not_confirmed_in_time_has_an_unknown_outcome(
     ]
 
 
-async def test_a_connection_that_does_not_close_is_closed_by_force(
+async def test_connection_that_does_not_close_is_dropped(
     client: httpx2.AsyncClient,
     app: FastAPI,
     engine: AsyncEngine,
@@ -139,7 +139,7 @@ async def test_a_connection_that_does_not_close_is_closed_by_force(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limit_commits(app, settings, 0.1)
-    monkeypatch.setattr(database, "SECONDS_TO_CLOSE", 0.1)
+    monkeypatch.setattr(database, "CLOSE_TIMEOUT", 0.1)
 
     def ignore_the_first_cancellation(_: object) -> None:
         try:
@@ -154,7 +154,7 @@ async def test_a_connection_that_does_not_close_is_closed_by_force(
     assert checked_out(engine) == 0
 
 
-async def test_a_connection_that_is_lost_during_the_commit_leaves_its_outcome_unknown(
+async def test_connection_lost_during_the_commit_is_504(
     client: httpx2.AsyncClient, engine: AsyncEngine, before_commit: BeforeCommit
 ) -> None:
     def lose(sender: Any) -> None:
@@ -171,28 +171,28 @@ async def test_a_connection_that_is_lost_during_the_commit_leaves_its_outcome_un
     assert checked_out(engine) == 0
 
 
-async def test_a_commit_that_fails_leaves_no_transaction_open(
+async def test_failed_commit_leaves_no_open_transaction(
     lenient_client: httpx2.AsyncClient, engine: AsyncEngine, before_commit: BeforeCommit
 ) -> None:
-    before_commit(refuse)
+    before_commit(reject)
     assert (await lenient_client.post("/keep")).status_code == 500
     # A connection returned with its transaction open would see its own changes.
     assert await count(engine) == 0
 
 
-async def test_a_commit_that_fails_after_a_cancellation_is_not_retried(
+async def test_failed_commit_is_not_retried_after_cancellation(
     client: httpx2.AsyncClient, engine: AsyncEngine, before_commit: BeforeCommit
 ) -> None:
-    def delay_and_refuse(sender: object) -> None:
+    def delay_and_reject(sender: object) -> None:
         await_only(asyncio.sleep(0.3))
-        refuse(sender)
+        reject(sender)
 
-    before_commit(delay_and_refuse)
+    before_commit(delay_and_reject)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await client.post("/keep")
     assert await count(engine) == 0
 
 
-def refuse(_: object) -> None:
+def reject(_: object) -> None:
     raise ProgrammingError("COMMIT", None, Exception())

@@ -30,13 +30,13 @@ COUNT = select(func.count()).select_from(text("test__kept"))
 
 @pytest.fixture
 def session_factory(engine: AsyncEngine) -> SessionFactory:
-    """Sessions that really commit."""
+    """Sessions that commit to the database."""
     return create_session_factory(engine)
 
 
 @pytest.fixture
 async def committing(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[FastAPI]:
-    """The application, and a table to keep something in."""
+    """The application, with a table to write to."""
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE test__kept (id INTEGER PRIMARY KEY)"))
     yield app
@@ -49,7 +49,7 @@ async def count(engine: AsyncEngine) -> int | None:
         return await connection.scalar(COUNT)
 
 
-async def test_a_returning_handler_commits_before_the_response(
+async def test_handler_that_returns_commits_before_the_response(
     committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
 ) -> None:
     @committing.post("/keep")
@@ -60,7 +60,7 @@ async def test_a_returning_handler_commits_before_the_response(
     assert await count(engine) == 1
 
 
-async def test_a_raising_handler_keeps_nothing(
+async def test_handler_that_raises_rolls_back(
     committing: FastAPI, lenient_client: httpx2.AsyncClient, engine: AsyncEngine
 ) -> None:
     @committing.post("/raise")
@@ -72,7 +72,7 @@ async def test_a_raising_handler_keeps_nothing(
     assert await count(engine) == 0
 
 
-async def test_a_nested_part_that_fails_leaves_the_rest(
+async def test_failed_savepoint_keeps_the_outer_transaction(
     committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
 ) -> None:
     @committing.post("/nest")
@@ -91,7 +91,7 @@ async def test_a_nested_part_that_fails_leaves_the_rest(
     assert kept.all() == [1, 3]
 
 
-async def test_a_commit_that_fails_is_no_success(
+async def test_failed_commit_is_a_server_error(
     committing: FastAPI, lenient_client: httpx2.AsyncClient, engine: AsyncEngine
 ) -> None:
     @committing.post("/lose")
@@ -106,13 +106,13 @@ async def test_a_commit_that_fails_is_no_success(
     assert await count(engine) == 0
 
 
-async def test_a_background_task_runs_after_the_commit(
+async def test_background_task_runs_after_the_commit(
     committing: FastAPI, client: httpx2.AsyncClient, engine: AsyncEngine
 ) -> None:
     counts: list[int | None] = []
 
     async def look() -> None:
-        # On its own connection, which sees only committed changes.
+        # Another connection sees only committed changes.
         counts.append(await count(engine))
 
     @committing.post("/keep")
@@ -122,12 +122,12 @@ async def test_a_background_task_runs_after_the_commit(
 
     assert (await client.post("/keep")).status_code == 200
     assert counts == [1]
-    # Refused by the database: no success response, and no task.
+    # A rejected insert gets no success response and runs no task.
     assert (await client.post("/keep")).status_code == 409
     assert counts == [1]
 
 
-async def test_rows_are_read_on_a_connection_for_that_alone(
+async def test_read_rows_releases_its_connection(
     engine: AsyncEngine, session_factory: SessionFactory
 ) -> None:
     async with session_factory() as session:
@@ -139,7 +139,7 @@ async def test_rows_are_read_on_a_connection_for_that_alone(
 
 
 @pytest.mark.usefixtures("committing")
-async def test_a_transaction_reads_the_rows_that_it_has_written(
+async def test_read_rows_sees_changes_of_its_transaction(
     session_factory: SessionFactory,
 ) -> None:
     async with session_factory() as session:
@@ -150,15 +150,15 @@ async def test_a_transaction_reads_the_rows_that_it_has_written(
 
 
 @pytest.mark.parametrize("pre_ping", [True, False])
-async def test_a_connection_that_died_while_it_was_idle_is_replaced(
+async def test_dead_idle_connection_is_replaced(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, *, pre_ping: bool
 ) -> None:
-    monkeypatch.setattr(database, "SECONDS_ALIVE", 0)
+    monkeypatch.setattr(database, "PING_AFTER_IDLE", 0)
     changes = {"pool_size": 1, "pool_pre_ping": pre_ping}
     engine = create_engine(settings.database.model_copy(update=changes))
     async with engine.connect() as connection:
-        died = (await connection.get_raw_connection()).driver_connection
-    closing = died.close()  # type: ignore[union-attr]
+        dead = (await connection.get_raw_connection()).driver_connection
+    closing = dead.close()  # type: ignore[union-attr]
     if inspect.isawaitable(closing):
         await closing
     if pre_ping:
@@ -171,7 +171,7 @@ async def test_a_connection_that_died_while_it_was_idle_is_replaced(
     await engine.dispose()
 
 
-async def test_a_request_that_is_cancelled_while_it_rolls_back_keeps_its_connection(
+async def test_request_cancelled_during_rollback_returns_its_connection(
     settings: Settings,
 ) -> None:
     app = FastAPI()
@@ -199,7 +199,7 @@ async def test_a_request_that_is_cancelled_while_it_rolls_back_keeps_its_connect
     await engine.dispose()
 
 
-async def test_the_pool_is_what_the_settings_say(settings: Settings) -> None:
+async def test_pool_settings_are_applied(settings: Settings) -> None:
     changes = {"pool_size": 1, "max_overflow": 1, "pool_timeout": 0.1}
     engine = create_engine(settings.database.model_copy(update=changes))
     async with engine.connect(), engine.connect():
@@ -208,7 +208,7 @@ async def test_the_pool_is_what_the_settings_say(settings: Settings) -> None:
     await engine.dispose()
 
 
-def test_a_synchronous_job_is_a_transaction(settings: Settings) -> None:
+def test_synchronous_session_commits_or_rolls_back(settings: Settings) -> None:
     engine = create_sync_engine(settings.database)
     factory = create_sync_session_factory(engine)
     with factory.begin() as session:

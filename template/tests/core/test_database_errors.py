@@ -1,4 +1,6 @@
 import asyncio
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -7,6 +9,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 from sqlalchemy import (
+    URL,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -19,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, async_sessionmaker
+from structlog.testing import capture_logs
 
 from app.core import database_errors, dialect
 from app.core.database import SessionDep, create_engine, create_session_factory, read_rows
@@ -39,18 +43,21 @@ thing = Table(
     UniqueConstraint("name", "place"),
     CheckConstraint("size > 0", name="positive"),
 )
-GIVEN = {"id": 1, "name": "lamp", "place": "here", "size": 1, "kind_id": 1}
+HIDDEN = "s3cret"
+# Without a name server, resolving it takes longer than /health/ready waits.
+UNKNOWN_HOST = "no-such-host.invalid"
+STORED = {"id": 1, "name": "lamp", "place": "here", "size": 1, "kind_id": 1}
 
 
 @pytest.mark.parametrize(
     ("change", "reasons"),
     [
-        ({}, ["name is taken already", "place is taken already"]),
-        ({"place": "there", "size": 0}, ["ck_test__thing_positive does not hold"]),
-        ({"name": None}, ["name does not hold"]),
+        ({}, ["name already exists", "place already exists"]),
+        ({"place": "there", "size": 0}, ["ck_test__thing_positive is violated"]),
+        ({"name": None}, ["name is violated"]),
     ],
 )
-async def test_a_clash_is_named(
+async def test_a_conflict_names_columns_or_constraint(
     connection: AsyncConnection,
     monkeypatch: pytest.MonkeyPatch,
     change: dict[str, object],
@@ -59,53 +66,30 @@ async def test_a_clash_is_named(
     monkeypatch.setattr(Base, "metadata", metadata)
     await connection.run_sync(metadata.create_all)
     await connection.execute(kind.insert(), [{"id": 1}])
-    await connection.execute(thing.insert(), [GIVEN])
+    await connection.execute(thing.insert(), [STORED])
     with pytest.raises(DBAPIError) as caught:
-        await connection.execute(thing.insert(), [GIVEN | {"id": 2} | change])
-    told = database_errors.explain(caught.value)
-    assert isinstance(told, ConflictError)
-    assert [reason.reason for reason in told.errors] == reasons
-    assert all(reason.location == [] for reason in told.errors)
-    assert "lamp" not in str(told)
+        await connection.execute(thing.insert(), [STORED | {"id": 2} | change])
+    app_error = database_errors.to_app_error(caught.value)
+    assert isinstance(app_error, ConflictError)
+    assert [detail.reason for detail in app_error.errors] == reasons
+    assert all(detail.location == [] for detail in app_error.errors)
+    assert "lamp" not in str(app_error)
 
 
-async def test_a_broken_reference_is_a_conflict(
+async def test_a_foreign_key_violation_returns_409(
     connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Base, "metadata", metadata)
     await connection.run_sync(metadata.create_all)
     with pytest.raises(DBAPIError) as caught:
-        await connection.execute(thing.insert(), [GIVEN])
-    assert isinstance(database_errors.explain(caught.value), ConflictError)
+        await connection.execute(thing.insert(), [STORED])
+    assert isinstance(database_errors.to_app_error(caught.value), ConflictError)
 
 
-async def test_a_missing_table_is_the_servers_own_mistake(connection: AsyncConnection) -> None:
+async def test_a_missing_table_is_an_internal_server_error(connection: AsyncConnection) -> None:
     with pytest.raises(DBAPIError) as caught:
-        await connection.execute(thing.insert(), [GIVEN])
-    assert database_errors.explain(caught.value) is None
-
-
-async def test_without_a_database_the_answer_is_503(
-    client: httpx2.AsyncClient, app: FastAPI, settings: Settings
-) -> None:
-    url = settings.database.url.set(database="/missing/database")
-    engine = create_engine(DatabaseSettings.model_construct(url=url, statement_timeout=1))
-    app.state.session_factory = create_session_factory(engine)
-
-    @app.get("/connection")
-    async def connect(session: SessionDep) -> None:
-        await session.connection()
-
-    @app.get("/rows")
-    async def read(session: SessionDep) -> None:
-        await read_rows(session, select(thing), {})
-
-    for path in ("/connection", "/rows"):
-        response = await client.get(path)
-        assert response.status_code == 503
-        assert response.headers["Retry-After"] == "1"
-        assert response.headers["content-type"] == "application/problem+json"
-    await engine.dispose()
+        await connection.execute(thing.insert(), [STORED])
+    assert database_errors.to_app_error(caught.value) is None
 
 
 class ThingData(BaseModel):
@@ -126,7 +110,7 @@ async def things(
     monkeypatch.setattr(Base, "metadata", metadata)
     await connection.run_sync(metadata.create_all)
     await connection.execute(kind.insert(), [{"id": 1}])
-    await connection.execute(thing.insert(), [GIVEN])
+    await connection.execute(thing.insert(), [STORED])
     await connection.commit()
     app.state.session_factory = async_sessionmaker(connection)
 
@@ -143,9 +127,9 @@ async def things(
         await session.execute(kind.delete().where(kind.c.id == key))
 
 
-SQLITE = bool(dialect.READING)
-TAKEN = "is taken already"
-NO_REFERENCE = "refers to what is not there, or is still referred to"
+SQLITE = bool(dialect.READ_ONLY)
+EXISTS = "already exists"
+NO_REFERENCE = "references a missing row, or is still referenced"
 
 
 @pytest.mark.usefixtures("things")
@@ -156,27 +140,27 @@ NO_REFERENCE = "refers to what is not there, or is still referred to"
             "POST",
             "/things",
             {"name": "lamp", "place": "here"},
-            [(["body", "name"], TAKEN), (["body", "place"], TAKEN)],
+            [(["body", "name"], EXISTS), (["body", "place"], EXISTS)],
         ),
         # Values that the service adds have no location in the request.
-        ("POST", "/places/here/things", {"size": 1}, [(["path", "place"], TAKEN)]),
-        ("POST", "/things", {"size": 0}, [([], "ck_test__thing_positive does not hold")]),
+        ("POST", "/places/here/things", {"size": 1}, [(["path", "place"], EXISTS)]),
+        ("POST", "/things", {"size": 0}, [([], "ck_test__thing_positive is violated")]),
         # SQLite does not name foreign keys.
         (
             "POST",
             "/things",
             {"kindId": 7},
-            [([], "a reference does not hold") if SQLITE else (["body", "kindId"], NO_REFERENCE)],
+            [([], "foreign key is violated") if SQLITE else (["body", "kindId"], NO_REFERENCE)],
         ),
         (
             "DELETE",
             "/kinds/1",
             None,
-            [([], "it is still referred to" + ("" if SQLITE else " by test__thing"))],
+            [([], "row is still referenced" + ("" if SQLITE else " by test__thing"))],
         ),
     ],
 )
-async def test_a_clash_is_located_in_the_request(
+async def test_a_conflict_is_located_in_the_request(
     client: httpx2.AsyncClient,
     method: str,
     path: str,
@@ -189,14 +173,86 @@ async def test_a_clash_is_located_in_the_request(
     assert found == errors
 
 
-async def test_an_unexpected_error_of_a_request_with_a_body_is_raised_at_once(
+async def test_an_unexpected_error_of_a_request_with_a_body_does_not_hang(
     client: httpx2.AsyncClient, app: FastAPI
 ) -> None:
     @app.post("/things")
     async def create(session: SessionDep, data: ThingData) -> None:
         await session.execute(thing.insert(), data.model_dump())
 
-    # Nobody has created the table.
+    # The table does not exist.
     with pytest.raises(DBAPIError):
         async with asyncio.timeout(5):
             await client.post("/things", json={"id": 1})
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with socket.socket() as closed:
+        # Bound, so that nothing else uses the port, but not listening.
+        closed.bind(("127.0.0.1", 0))
+        yield closed.getsockname()[1]
+
+
+@pytest.fixture
+def reading_routes(app: FastAPI) -> None:
+    @app.get("/connection")
+    async def connect(session: SessionDep) -> None:
+        await session.connection()
+
+    @app.get("/rows")
+    async def read(session: SessionDep) -> None:
+        await read_rows(session, select(thing), {})
+
+
+def unreachable_urls(url: URL, port: int) -> list[URL]:
+    """Return URLs with an unknown database, role, port or host; for a file, only the first."""
+    missing = url.set(database="/missing/database")
+    if url.get_backend_name() == "sqlite":
+        return [missing]
+    closed = url.set(host="127.0.0.1", port=port, query={}, password=HIDDEN)
+    return [
+        missing,
+        url.set(username="nobody", password=HIDDEN),
+        closed,
+        closed.set(host=UNKNOWN_HOST),
+    ]
+
+
+@pytest.mark.usefixtures("reading_routes")
+async def test_an_unreachable_database_returns_503_and_logs_the_cause(
+    client: httpx2.AsyncClient, app: FastAPI, settings: Settings, closed_port: int
+) -> None:
+    for url in unreachable_urls(settings.database.url, closed_port):
+        engine = create_engine(DatabaseSettings.model_construct(url=url, statement_timeout=1))
+        app.state.session_factory = create_session_factory(engine)
+        for path in ("/connection", "/rows", "/health/ready"):
+            with capture_logs() as lines:
+                response = await client.get(path)
+            assert response.status_code == 503
+            assert response.headers["Retry-After"] == "1"
+            assert response.headers["content-type"] == "application/problem+json"
+            [line] = [line for line in lines if line["event"] == "database unavailable"]
+            assert line["log_level"] == "warning"
+            assert line["error"]
+            assert url.host == UNKNOWN_HOST or {"code", "reason"} <= line.keys()
+            assert HIDDEN not in str(line)
+            assert "exc_info" not in line
+        await engine.dispose()
+
+
+@pytest.mark.usefixtures("reading_routes")
+async def test_an_exhausted_pool_returns_503_and_logs_it(
+    client: httpx2.AsyncClient, app: FastAPI, settings: Settings
+) -> None:
+    limits = {"pool_size": 1, "pool_timeout": 0.01}
+    engine = create_engine(settings.database.model_copy(update=limits))
+    app.state.session_factory = create_session_factory(engine)
+    async with engine.connect():
+        for path in ("/connection", "/health/ready"):
+            with capture_logs() as lines:
+                response = await client.get(path)
+            assert response.status_code == 503
+            [line] = [line for line in lines if line["event"] == "database unavailable"]
+            assert line["reason"].startswith("QueuePool limit of size 1 overflow 0 reached")
+    await engine.dispose()

@@ -15,13 +15,13 @@ from app.core.driver_errors import translate_driver_errors
 from app.core.models import UtcDateTime
 from app.core.settings import Settings
 
-# As uvloop says it.
+# The message of uvloop.
 CLOSED = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
 
 
 @pytest.fixture
 async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    """An engine without a listener yet."""
+    """An engine without listeners."""
     engine = dialect.create_engine(settings.database.url)
     yield engine
     await engine.dispose()
@@ -39,10 +39,10 @@ def session_factory(engine: AsyncEngine) -> SessionFactory:
         (TimeoutError(), 503),
         (EOFError(), 503),
         (RuntimeError(CLOSED), 503),
-        (RuntimeError("a mistake of our own"), 500),
+        (RuntimeError("a programming error"), 500),
     ],
 )
-async def test_without_a_connection_the_answer_is_503(
+async def test_failed_connection_is_503(
     lenient_client: httpx2.AsyncClient,
     app: FastAPI,
     engine: AsyncEngine,
@@ -72,9 +72,9 @@ async def test_without_a_connection_the_answer_is_503(
         (UtcDateTime(), datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))),
         (String(), "\ud800"),
     ],
-    ids=["no time zone", "before the calendar", "surrogate"],
+    ids=["no time zone", "out of range in UTC", "surrogate"],
 )
-async def test_a_value_that_no_statement_takes_is_422(
+async def test_value_that_cannot_be_bound_is_422(
     client: httpx2.AsyncClient,
     app: FastAPI,
     engine: AsyncEngine,

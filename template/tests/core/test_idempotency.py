@@ -11,13 +11,13 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Delete, MetaData, event, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.core import idempotency_claim
 from app.core.database import SessionDep, SessionFactory, create_session_factory
 from app.core.database_errors import OutcomeUnknownError
 from app.core.errors import ConflictError
-from app.core.idempotency import idempotent
-from app.core.idempotency_claim import REMOVED_AT_ONCE, get_idempotency_settings
-from app.core.idempotency_record import IdempotencyRecord
+from app.core.idempotency import claim as idempotency_claim
+from app.core.idempotency.claim import DELETED_PER_KEY, get_idempotency_settings
+from app.core.idempotency.record import IdempotencyRecord
+from app.core.idempotency.routes import idempotent
 from app.core.models import Base, utc_now
 from app.core.settings import SettingsError
 
@@ -61,8 +61,8 @@ def router(app: FastAPI) -> APIRouter:
 def write(app: FastAPI, router: APIRouter) -> None:
     @router.post("/write", status_code=201)
     async def write(session: SessionDep, response: Response, data: Annotated[str, Body()]) -> str:
-        if data == "refused":
-            raise ConflictError("It was refused.")
+        if data == "rejected":
+            raise ConflictError("The item is sold.")
         made = str(uuid4())
         await session.execute(WRITE, {"id": made})
         response.headers["ETag"] = f'"{made}"'
@@ -86,9 +86,7 @@ async def count(engine: AsyncEngine, table: str = "test__written") -> int | None
         return await connection.scalar(select(func.count()).select_from(text(table)))
 
 
-async def test_a_repeated_request_is_answered_with_the_first_response(
-    post: Post, engine: AsyncEngine
-) -> None:
+async def test_repeated_request_gets_the_first_response(post: Post, engine: AsyncEngine) -> None:
     first, second = await post(), await post()
     assert first.status_code == second.status_code == 201
     assert second.content == first.content
@@ -100,7 +98,7 @@ async def test_a_repeated_request_is_answered_with_the_first_response(
     assert await count(engine) == 1
 
 
-async def test_requests_without_a_key_or_with_different_keys_are_separate(
+async def test_requests_without_or_with_different_keys_are_independent(
     client: httpx2.AsyncClient, post: Post, engine: AsyncEngine
 ) -> None:
     for _ in range(2):
@@ -113,14 +111,14 @@ async def test_requests_without_a_key_or_with_different_keys_are_separate(
 @pytest.mark.parametrize(
     "other", [{"data": "b"}, {"path": "/write?q=1"}, {"Authorization": "Bearer other"}]
 )
-async def test_a_key_of_another_request_is_rejected_with_422(
+async def test_key_of_a_different_request_is_rejected_with_422(
     post: Post, engine: AsyncEngine, other: dict[str, str]
 ) -> None:
     await post()
     response = await post(**other)
     assert response.status_code == 422
     assert response.json()["errors"] == [
-        {"location": ["header", "idempotency-key"], "reason": "was used for another request"}
+        {"location": ["header", "idempotency-key"], "reason": "was used for a different request"}
     ]
     assert await count(engine) == 1
 
@@ -128,49 +126,47 @@ async def test_a_key_of_another_request_is_rejected_with_422(
 @pytest.mark.parametrize(
     "key", ["", "k" * 256, "\t", "é".encode()], ids=["empty", "long", "tab", "é"]
 )
-async def test_an_invalid_key_is_rejected_with_422(
-    post: Post, engine: AsyncEngine, key: str
-) -> None:
+async def test_invalid_key_is_rejected_with_422(post: Post, engine: AsyncEngine, key: str) -> None:
     response = await post(key=key)
     assert response.status_code == 422
     assert response.json()["errors"][0]["location"] == ["header", "idempotency-key"]
     assert await count(engine) == 0
 
 
-async def test_a_request_in_progress_is_a_conflict(
+async def test_key_of_a_request_in_progress_is_rejected_with_409(
     app: FastAPI, router: APIRouter, post: Post
 ) -> None:
-    began, go_on = asyncio.Event(), asyncio.Event()
+    started, resume = asyncio.Event(), asyncio.Event()
 
     @router.post("/wait")
     async def wait(session: SessionDep) -> None:
-        began.set()
-        await go_on.wait()
+        started.set()
+        await resume.wait()
 
     first = asyncio.create_task(post("/wait"))
-    await began.wait()
+    await started.wait()
     second = await post("/wait")
     assert second.status_code == 409
     assert second.headers["Retry-After"] == "1"
     assert (await post("/wait", data="b")).status_code == 422
-    go_on.set()
+    resume.set()
     assert (await first).status_code == 200
     assert (await post("/wait")).headers["Idempotency-Replayed"] == "true"
 
 
-async def test_many_clients_with_one_key_write_once(post: Post, engine: AsyncEngine) -> None:
+async def test_concurrent_requests_with_one_key_write_once(post: Post, engine: AsyncEngine) -> None:
     responses = await asyncio.gather(*(post() for _ in range(20)))
     created = [response for response in responses if response.status_code == 201]
-    refused = [response for response in responses if response.status_code != 201]
-    assert all((one.status_code, one.headers["Retry-After"]) == (409, "1") for one in refused)
+    rejected = [response for response in responses if response.status_code != 201]
+    assert all((one.status_code, one.headers["Retry-After"]) == (409, "1") for one in rejected)
     assert len({response.content for response in created}) == 1
     assert sum("Idempotency-Replayed" not in response.headers for response in created) == 1
     assert await count(engine) == 1
     assert (await post()).content == created[0].content
 
 
-async def test_a_failed_request_frees_its_key(post: Post, engine: AsyncEngine) -> None:
-    assert (await post(data="refused")).status_code == 409
+async def test_failed_request_releases_its_key(post: Post, engine: AsyncEngine) -> None:
+    assert (await post(data="rejected")).status_code == 409
     assert await count(engine, "test__key") == 0
     assert (await post(data={"not": "text"})).status_code == 422
     assert await count(engine, "test__key") == 0
@@ -180,17 +176,17 @@ async def test_a_failed_request_frees_its_key(post: Post, engine: AsyncEngine) -
 @pytest.mark.parametrize(
     ("error", "kept"), [(LookupError(), 0), (OutcomeUnknownError("it was lost"), 1)]
 )
-async def test_a_failed_commit_frees_its_key_unless_its_outcome_is_unknown(
+async def test_failed_commit_releases_its_key_unless_its_outcome_is_unknown(
     post: Post, router: APIRouter, engine: AsyncEngine, error: Exception, kept: int
 ) -> None:
     @router.post("/fail")
     async def fail(session: SessionDep) -> None:
         await session.execute(WRITE, {"id": "1"})
 
-        def refuse(_: object) -> None:
+        def reject(_: object) -> None:
             raise error
 
-        event.listen(session.sync_session, "before_commit", refuse)
+        event.listen(session.sync_session, "before_commit", reject)
 
     assert (await post("/fail")).status_code == (504 if kept else 500)
     assert await count(engine, "test__key") == kept
@@ -199,7 +195,7 @@ async def test_a_failed_commit_frees_its_key_unless_its_outcome_is_unknown(
         assert (await post("/fail")).status_code == 409
 
 
-async def test_a_cancelled_request_frees_its_key(
+async def test_cancelled_request_releases_its_key(
     post: Post, router: APIRouter, engine: AsyncEngine
 ) -> None:
     @router.post("/slow")
@@ -214,32 +210,32 @@ async def test_a_cancelled_request_frees_its_key(
     assert await count(engine) == 0
 
 
-async def test_a_request_whose_lease_has_ended_writes_nothing(
+async def test_request_writes_nothing_after_its_lease_was_taken_over(
     post: Post, router: APIRouter, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IDEMPOTENCY_LEASE", "0.1")
-    began, go_on = asyncio.Event(), asyncio.Event()
+    started, resume = asyncio.Event(), asyncio.Event()
 
     @router.post("/wait")
     async def wait(session: SessionDep) -> str:
-        is_first = not began.is_set()
-        began.set()
+        is_first = not started.is_set()
+        started.set()
         if is_first:
-            await go_on.wait()
+            await resume.wait()
         await session.execute(WRITE, {"id": "first" if is_first else "second"})
         return "first" if is_first else "second"
 
     first = asyncio.create_task(post("/wait"))
-    await began.wait()
+    await started.wait()
     await asyncio.sleep(0.2)
     assert (await post("/wait")).json() == "second"
-    go_on.set()
+    resume.set()
     assert (await first).status_code == 409
     assert (await post("/wait")).json() == "second"
     assert await count(engine) == 1
 
 
-async def test_an_expired_response_is_forgotten(
+async def test_expired_response_is_not_replayed(
     post: Post, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IDEMPOTENCY_TTL", "0.1")
@@ -252,7 +248,7 @@ async def test_an_expired_response_is_forgotten(
 
 
 @pytest.mark.parametrize("data", ["a", "b"], ids=["same body", "other body"])
-async def test_many_clients_with_an_expired_key_write_once(
+async def test_concurrent_requests_with_an_expired_key_write_once(
     post: Post, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, data: str
 ) -> None:
     monkeypatch.setenv("IDEMPOTENCY_TTL", "0.1")
@@ -268,7 +264,7 @@ async def test_many_clients_with_an_expired_key_write_once(
     assert await count(engine) == 2
 
 
-async def test_a_key_is_used_only_after_authentication(
+async def test_key_is_claimed_after_authentication(
     post: Post, router: APIRouter, engine: AsyncEngine
 ) -> None:
     allowed = True
@@ -276,20 +272,20 @@ async def test_a_key_is_used_only_after_authentication(
     def authenticate() -> str:
         if not allowed:
             raise ConflictError("The caller is unknown.")
-        return "somebody"
+        return "ada"
 
     @router.post("/private")
     async def private(session: SessionDep, user: Annotated[str, Depends(authenticate)]) -> str:
         return user
 
-    assert (await post("/private")).json() == "somebody"
+    assert (await post("/private")).json() == "ada"
     allowed = False
     assert (await post("/private")).status_code == 409
     assert (await post("/private", key="other")).status_code == 409
     assert await count(engine, "test__key") == 1
 
 
-async def test_a_synchronous_endpoint_is_stored_as_well(post: Post, router: APIRouter) -> None:
+async def test_synchronous_endpoint_is_replayed(post: Post, router: APIRouter) -> None:
     @router.post("/sync")
     def make() -> str:
         return str(uuid4())
@@ -297,7 +293,7 @@ async def test_a_synchronous_endpoint_is_stored_as_well(post: Post, router: APIR
     assert (await post("/sync")).content == (await post("/sync")).content
 
 
-async def test_a_key_that_cannot_be_freed_does_not_hide_the_failure(
+async def test_failure_to_release_a_key_does_not_hide_the_error(
     post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     execute = AsyncSession.execute
@@ -307,25 +303,25 @@ async def test_a_key_that_cannot_be_freed_does_not_hide_the_failure(
             await asyncio.sleep(60)
         return await execute(session, statement, *arguments)
 
-    monkeypatch.setattr(idempotency_claim, "SECONDS_TO_RELEASE", 0.1)
+    monkeypatch.setattr(idempotency_claim, "RELEASE_TIMEOUT", 0.1)
     monkeypatch.setattr(AsyncSession, "execute", hang)
     async with asyncio.timeout(10):
-        response = await post(data="refused")
-    assert response.json()["detail"] == "It was refused."
-    assert "is kept until its lease ends" in caplog.text
+        response = await post(data="rejected")
+    assert response.json()["detail"] == "The item is sold."
+    assert "is locked until its lease ends" in caplog.text
 
 
 @pytest.mark.parametrize("value", ["inf", "24h", "0"])
-def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_setting_stops_the_startup(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("IDEMPOTENCY_TTL", value)
-    with pytest.raises(SettingsError, match=f"IDEMPOTENCY_TTL '{value}' is wrong"):
+    with pytest.raises(SettingsError, match=f"IDEMPOTENCY_TTL='{value}': "):
         idempotent(Record)
 
 
-async def test_expired_keys_are_removed_a_few_at_a_time(post: Post, engine: AsyncEngine) -> None:
+async def test_each_new_key_deletes_a_few_expired_ones(post: Post, engine: AsyncEngine) -> None:
     rows = [
         {"key": f"{number}", "fingerprint": "", "claim": uuid4(), "expires_at": utc_now()}
-        for number in range(REMOVED_AT_ONCE + 2)
+        for number in range(DELETED_PER_KEY + 2)
     ]
     async with engine.begin() as connection:
         await connection.execute(insert(Record), rows)
@@ -335,9 +331,7 @@ async def test_expired_keys_are_removed_a_few_at_a_time(post: Post, engine: Asyn
     assert await count(engine, "test__key") == 2
 
 
-async def test_a_request_without_a_transaction_is_stored_as_well(
-    post: Post, router: APIRouter
-) -> None:
+async def test_response_without_a_transaction_is_replayed(post: Post, router: APIRouter) -> None:
     calls = []
 
     @router.post("/count")
@@ -348,7 +342,7 @@ async def test_a_request_without_a_transaction_is_stored_as_well(
     assert [(await post("/count")).json() for _ in range(2)] == [1, 1]
 
 
-async def test_a_stream_cannot_be_stored(
+async def test_streaming_response_with_a_key_is_a_server_error(
     post: Post, router: APIRouter, engine: AsyncEngine
 ) -> None:
     @router.post("/stream")
@@ -360,7 +354,7 @@ async def test_a_stream_cannot_be_stored(
     assert await count(engine) == await count(engine, "test__key") == 0
 
 
-def test_the_header_is_documented_for_post_only(app: FastAPI, router: APIRouter) -> None:
+def test_header_is_documented_for_post_only(app: FastAPI, router: APIRouter) -> None:
     @router.get("/read")
     async def read() -> None: ...
 

@@ -11,7 +11,7 @@ from tests.conftest import connect
 
 
 @pytest.mark.parametrize("root", ["", "/service"])
-async def test_the_page_loads_all_from_this_server(app: FastAPI, root: str) -> None:
+async def test_the_docs_page_loads_only_local_files(app: FastAPI, root: str) -> None:
     app.root_path = root
     async with connect(app) as client:
         page = (await client.get(f"{root}/docs")).raise_for_status().text
@@ -25,7 +25,7 @@ async def test_the_page_loads_all_from_this_server(app: FastAPI, root: str) -> N
     assert '"validatorUrl": null' in page
 
 
-async def test_the_page_may_run_its_scripts_alone(client: httpx2.AsyncClient) -> None:
+async def test_the_docs_page_restricts_scripts(client: httpx2.AsyncClient) -> None:
     for path in ("/docs", "/docs/oauth2-redirect"):
         response = await client.get(path)
         [script] = re.findall(r"<script>(.*?)</script>", response.text, re.DOTALL)
@@ -36,7 +36,7 @@ async def test_the_page_may_run_its_scripts_alone(client: httpx2.AsyncClient) ->
         assert "unsafe-eval" not in policies[0]
 
 
-async def test_swagger_ui_is_new_enough_for_the_schema(client: httpx2.AsyncClient) -> None:
+async def test_swagger_ui_supports_the_openapi_version(client: httpx2.AsyncClient) -> None:
     version = (await client.get("/openapi.json")).json()["openapi"]
     script = (await client.get("/docs/assets/swagger-ui-bundle.js")).text
     assert version.startswith("3.1.")
@@ -44,7 +44,7 @@ async def test_swagger_ui_is_new_enough_for_the_schema(client: httpx2.AsyncClien
     assert int(found) >= 5
 
 
-async def test_the_documentation_can_be_switched_off(
+async def test_the_documentation_can_be_disabled(
     configured_app: Callable[..., FastAPI],
 ) -> None:
     async with connect(configured_app(DOCS_ENABLED="false")) as client:

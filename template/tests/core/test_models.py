@@ -23,7 +23,7 @@ class Colour(enum.Enum):
 
 class Portable(Entity):
     __abstract__ = True
-    # Apart from the application's models, which the migrations are compared with.
+    # Separate from the application's models, which the migrations are compared with.
     metadata = METADATA
 
 
@@ -31,7 +31,7 @@ class Sample(Portable):
     __tablename__ = "test__sample"
 
     colour: Mapped[Colour]
-    moment: Mapped[datetime]
+    happened_at: Mapped[datetime]
     text: Mapped[str]
 
 
@@ -45,31 +45,31 @@ async def session(engine: AsyncEngine) -> AsyncIterator[Session]:
         await connection.run_sync(METADATA.drop_all)
 
 
-def sample(moment: datetime) -> Sample:
-    return Sample(colour=Colour.LIGHT_BLUE, moment=moment, text="Größe 😀")
+def sample(happened_at: datetime) -> Sample:
+    return Sample(colour=Colour.LIGHT_BLUE, happened_at=happened_at, text="Größe 😀")
 
 
-async def test_every_type_comes_back_as_it_went(session: Session) -> None:
-    moment = datetime(2026, 2, 28, 23, 59, 59, 999_999, timezone(timedelta(hours=-5)))
-    session.add(stored := sample(moment))
+async def test_values_of_every_type_are_read_back_unchanged(session: Session) -> None:
+    happened_at = datetime(2026, 2, 28, 23, 59, 59, 999_999, timezone(timedelta(hours=-5)))
+    session.add(stored := sample(happened_at))
     await session.commit()
     session.expunge_all()
     read = await session.get_one(Sample, stored.id)
     assert read is not stored
-    assert read.moment == moment
-    assert read.moment.tzinfo is UTC
+    assert read.happened_at == happened_at
+    assert read.happened_at.tzinfo is UTC
     assert read.created_at == stored.created_at
     assert read.colour is Colour.LIGHT_BLUE
     assert read.text == "Größe 😀"
 
 
-async def test_a_moment_without_a_zone_is_refused(session: Session) -> None:
+async def test_datetime_without_time_zone_is_rejected(session: Session) -> None:
     session.add(sample(datetime(2026, 2, 28)))  # noqa: DTZ001
     with pytest.raises(StatementError, match="has no time zone"):
         await session.flush()
 
 
-async def test_keys_grow_with_time(session: Session) -> None:
+async def test_keys_are_ordered_by_creation(session: Session) -> None:
     samples = [sample(datetime.now(UTC)) for _ in range(100)]
     for one in samples:
         session.add(one)
@@ -79,15 +79,15 @@ async def test_keys_grow_with_time(session: Session) -> None:
     assert {key.version for key in keys} == {7}
 
 
-def test_no_two_indexes_have_one_name() -> None:
+def test_index_names_are_unique() -> None:
     import_models()
     tables = Base.metadata.tables.values()
     names = Counter(str(index.name) for table in tables for index in table.indexes)
-    twice = [name for name, count in names.items() if count > 1]
-    assert not twice, f"of index=True and an Index of the same columns, keep one: {twice}"
+    duplicates = [name for name, count in names.items() if count > 1]
+    assert not duplicates, f"duplicate index names; keep index=True or the Index: {duplicates}"
 
 
-def test_no_relationship_loads_lazily() -> None:
+def test_no_relationship_is_loaded_lazily() -> None:
     import_models()
     configure_mappers()
     lazy = [
@@ -97,4 +97,4 @@ def test_no_relationship_loads_lazily() -> None:
         for relationship in mapper.relationships
         if relationship.lazy in {"select", True}
     ]
-    assert not lazy, f'asyncio cannot load when an attribute is read; add lazy="raise" to {lazy}'
+    assert not lazy, f'asyncio cannot load on attribute access; add lazy="raise" to {lazy}'

@@ -12,15 +12,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core import dialect
 from app.core.database import Session, SessionFactory, create_engine, create_session_factory
-from app.core.error_dialect import meaning
-from app.core.error_limit import MAX_ERRORS
-from app.core.error_meaning import Meaning
-from app.core.errors import AppError, ConflictError
+from app.core.dialect import classify_error
+from app.core.driver_errors import ErrorKind
+from app.core.errors import MAX_ERRORS, AppError, ConflictError
 from app.core.models import Base, Entity
 from app.core.repository import Repository
 from app.core.settings import Settings
 
-SQLITE = bool(dialect.READING)
+SQLITE = bool(dialect.READ_ONLY)
 # Takes seconds.
 MANY_ROWS = """
 INSERT INTO test__part (id, created_at, updated_at, name)
@@ -46,7 +45,7 @@ async def parts(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[SessionFactory]:
     """Sessions that commit to the database, and a table of parts."""
-    # Where clashes are looked up.
+    # Where the constraints of errors are looked up.
     monkeypatch.setattr(Base, "metadata", Part.metadata)
     async with engine.begin() as connection:
         await connection.run_sync(Part.metadata.create_all)
@@ -60,7 +59,7 @@ async def names(factory: SessionFactory) -> list[str]:
         return list(await session.scalars(select(Part.name).order_by(Part.name)))
 
 
-async def test_refused_rows_are_named_and_none_is_added(parts: SessionFactory) -> None:
+async def test_rejected_rows_are_listed_and_no_row_is_added(parts: SessionFactory) -> None:
     async with parts.begin() as session:
         first = await Parts(session).add(Part(name="a"))
         rows = [{"name": name} for name in ("b", "c", "a", "b")]
@@ -69,28 +68,28 @@ async def test_refused_rows_are_named_and_none_is_added(parts: SessionFactory) -
         assert list(session) == [first]
         await Parts(session).add_many([{"name": "d"}, {"name": "e"}])
     assert [(reason.location, reason.reason) for reason in caught.value.errors] == [
-        (["body", 2, "name"], "is taken already"),
-        (["body", 3, "name"], "is taken already"),
+        (["body", 2, "name"], "already exists"),
+        (["body", 3, "name"], "already exists"),
     ]
     assert await names(parts) == ["a", "d", "e"]
 
 
-async def test_the_reasons_of_many_refused_rows_are_limited(
+async def test_reasons_for_rejected_rows_are_limited(
     parts: SessionFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[object] = []
-    find_reasons = Parts._reasons
+    try_insert = Parts._try_insert
 
     async def count(self: Parts, row: Any, location: list[str | int]) -> Any:
         searched.append(row)
-        return await find_reasons(self, row, location)
+        return await try_insert(self, row, location)
 
-    monkeypatch.setattr(Parts, "_reasons", count)
+    monkeypatch.setattr(Parts, "_try_insert", count)
     async with parts.begin() as session:
         with pytest.raises(ConflictError, match="The first 100 reasons are listed") as caught:
             await Parts(session).add_many([{"name": "a"}] * (MAX_ERRORS + 50))
     assert len(caught.value.errors) == MAX_ERRORS
-    # The first row is not refused.
+    # The first row is not rejected.
     assert len(searched) == MAX_ERRORS + 1
     assert await names(parts) == []
 
@@ -100,7 +99,7 @@ class ItemCreate(BaseModel):
 
 
 class Importer:
-    """The README's example of work that may partly fail."""
+    """The example of docs/database.md."""
 
     def __init__(self, session: Session) -> None:
         self.repository = Parts(session)
@@ -118,15 +117,15 @@ class Importer:
         return failures
 
 
-async def test_an_import_keeps_what_did_not_fail(parts: SessionFactory) -> None:
+async def test_import_keeps_rows_that_did_not_fail(parts: SessionFactory) -> None:
     async with parts.begin() as session:
         rows = [ItemCreate(name=name) for name in ("b", "a", "b", "c")]
         failures = await Importer(session).import_all(rows)
-    assert failures == ["b: is taken already"]
+    assert failures == ["b: already exists"]
     assert await names(parts) == ["a", "b", "c"]
 
 
-async def test_what_was_pending_is_not_taken_for_a_refused_row(parts: SessionFactory) -> None:
+async def test_error_of_a_pending_change_is_not_reported_for_a_row(parts: SessionFactory) -> None:
     async with parts.begin() as session:
         await Parts(session).add(Part(name="a"))
     async with parts() as session:
@@ -136,30 +135,30 @@ async def test_what_was_pending_is_not_taken_for_a_refused_row(parts: SessionFac
     assert await names(parts) == ["a"]
 
 
-async def test_what_rolls_a_transaction_back_ends_it(
+async def test_transaction_cannot_continue_after_losing_its_savepoints(
     parts: SessionFactory, settings: Settings
 ) -> None:
     """A deadlock on MySQL and an interrupted write on SQLite roll back all savepoints."""
     error = await (_interrupted(settings) if SQLITE else _deadlocked(parts))
-    assert meaning(error) is (Meaning.UNAVAILABLE if SQLITE else Meaning.AGAIN)
+    assert classify_error(error) is (ErrorKind.UNAVAILABLE if SQLITE else ErrorKind.RETRYABLE)
     written = await names(parts)
     assert {name.removesuffix(" later") for name in written} <= set(written)
 
 
 async def _deadlocked(parts: SessionFactory) -> DBAPIError:
-    meeting = asyncio.Barrier(2)
+    barrier = asyncio.Barrier(2)
 
     async def write(first: str, second: str) -> DBAPIError | None:
         async with parts() as session:
             await Parts(session).add(Part(name=first))
-            await meeting.wait()
+            await barrier.wait()
             try:
                 await Parts(session).add_many([{"name": f"{first} too"}, {"name": second}])
             except ConflictError:
                 # The other transaction continued after its savepoint.
                 return None
             except DBAPIError as error:
-                await _go_on(session, first)
+                await _continue(session, first)
                 return error
         return None
 
@@ -175,13 +174,13 @@ async def _interrupted(settings: Settings) -> DBAPIError:
         with pytest.raises(DBAPIError) as caught:
             async with session.begin_nested():
                 await session.execute(text(MANY_ROWS))
-        await _go_on(session, "a")
+        await _continue(session, "a")
     await engine.dispose()
     return caught.value
 
 
-async def _go_on(session: Session, name: str) -> None:
-    """Commit like a caller that assumes that the rest of its transaction is intact."""
+async def _continue(session: Session, name: str) -> None:
+    """Commit like a caller that assumes that its transaction is intact."""
     with suppress(DBAPIError, PendingRollbackError):
         await Parts(session).add(Part(name=f"{name} later"))
         await session.commit()

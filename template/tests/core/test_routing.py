@@ -4,10 +4,10 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 
-from app.core.routing import ModuleRouter
+from app.core.routing import APIRouter
 
-SHELVES = ModuleRouter(prefix="/shelves")
-BOOKS = ModuleRouter(prefix="/shelves/{shelf}/books")
+SHELVES = APIRouter(prefix="/shelves")
+BOOKS = APIRouter(prefix="/shelves/{shelf}/books")
 
 
 @SHELVES.get("")
@@ -37,19 +37,19 @@ def app() -> FastAPI:
 
 @pytest.mark.parametrize("prefix", ["", "/v2"])
 @pytest.mark.parametrize("root_path", ["", "/proxied"])
-async def test_a_router_is_found_wherever_it_is_included(
+async def test_a_router_matches_wherever_it_is_included(
     app: FastAPI, root_path: str, prefix: str
 ) -> None:
     transport = httpx2.ASGITransport(app, root_path=root_path)
     address = f"http://test{root_path}{prefix}/shelves"
     async with httpx2.AsyncClient(transport=transport) as client:
-        for path, answer in (
+        for path, expected in (
             ("", "all"),
             ("/first", "first"),
             ("/a%2Db", "a-b"),
             ("/first/books", "books of first"),
         ):
-            assert (await client.get(address + path)).json() == answer
+            assert (await client.get(address + path)).json() == expected
         assert (await client.get(address.removesuffix("s"))).status_code == 404
         assert (await client.get(address + "/first/none")).status_code == 404
         assert (await client.delete(address)).status_code == 405
@@ -61,7 +61,7 @@ def test_all_routes_are_documented(app: FastAPI) -> None:
     assert len(app.openapi()["paths"]) == 6
 
 
-async def test_no_route_is_looked_at_for_another_path(
+async def test_routes_of_other_prefixes_are_skipped(
     client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[str] = []

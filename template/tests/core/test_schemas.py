@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.core.schemas import DEEPEST, storable
+from app.core.schemas import MAX_DEPTH, check_storable
 
 NAIVE = datetime.min  # noqa: DTZ901
 EAST = timezone(timedelta(hours=14))
@@ -17,10 +17,10 @@ EAST = timezone(timedelta(hours=14))
         *(float("nan"), float("inf"), Decimal("sNaN"), Decimal("1e400")),
     ],
 )
-def test_what_no_database_stores_is_refused(value: object) -> None:
-    for within in (value, [value], {"key": [value]}):
-        with pytest.raises(ValueError, match=r"stored|no character|time zone|calendar|NaN"):
-            storable(within)
+def test_values_that_cannot_be_stored_are_rejected(value: object) -> None:
+    for data in (value, [value], {"key": [value]}):
+        with pytest.raises(ValueError, match=r"stored|time zone|out of range|NaN"):
+            check_storable(data)
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,14 @@ def test_what_no_database_stores_is_refused(value: object) -> None:
         datetime.max.replace(tzinfo=UTC),
     ],
 )
-def test_everything_else_is_taken(value: object) -> None:
-    assert storable(value) is value
+def test_values_that_can_be_stored_are_accepted(value: object) -> None:
+    assert check_storable(value) is value
 
 
-def test_what_is_too_deep_is_refused() -> None:
+def test_nesting_beyond_the_limit_is_rejected() -> None:
     deep: list[Any] = []
-    for _ in range(DEEPEST - 1):
+    for _ in range(MAX_DEPTH - 1):
         deep = [deep]
-    assert storable(deep) is deep
+    assert check_storable(deep) is deep
     with pytest.raises(ValueError, match="deep"):
-        storable([deep])
+        check_storable([deep])

@@ -31,19 +31,19 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.core.database import Session, create_session_factory
-from app.core.database_errors import ChangedError
+from app.core.database_errors import PreconditionFailedError
 from app.core.models import Entity, Versioned
 from app.core.optimistic_locking import check_version
 from app.core.pagination import PageQuery
 from app.core.repository import Repository
 from app.core.soft_delete import (
     INCLUDE_DELETED,
-    RestoringRepository,
     SoftDelete,
-    unique_among_living,
+    SoftDeleteRepository,
+    unique_active,
 )
 
-# Apart from the application's models, which the migrations are compared with.
+# Separate from the application's models, which the migrations are compared with.
 METADATA = MetaData(naming_convention=Entity.metadata.naming_convention)
 
 
@@ -59,7 +59,7 @@ class Shelf(Entity):
 class Book(SoftDelete):
     __tablename__ = "test__book"
     metadata = METADATA
-    __table_args__ = (unique_among_living("name", "shelf_id"),)
+    __table_args__ = (unique_active("name", "shelf_id"),)
 
     name: Mapped[str]
     shelf_id: Mapped[UUID] = mapped_column(ForeignKey(Shelf.id))
@@ -74,11 +74,11 @@ class Leaflet(Versioned, SoftDelete):
     name: Mapped[str]
 
 
-class Leaflets(RestoringRepository[Leaflet]):
+class Leaflets(SoftDeleteRepository[Leaflet]):
     model = Leaflet
 
 
-class Books(RestoringRepository[Book]):
+class Books(SoftDeleteRepository[Book]):
     model = Book
 
 
@@ -98,17 +98,17 @@ async def session(engine: AsyncEngine) -> AsyncIterator[Session]:
 
 @pytest.fixture
 async def shelf(session: Session) -> Shelf:
-    """A shelf of two books, of which the second, next to the first, is deleted."""
+    """A shelf with a deleted book, and an active one that refers to it."""
     shelf = await Shelves(session).add(Shelf())
     deleted = await Books(session).add(Book(name="deleted", shelf_id=shelf.id))
-    await Books(session).add(Book(name="living", shelf_id=shelf.id, next_id=deleted.id))
+    await Books(session).add(Book(name="active", shelf_id=shelf.id, next_id=deleted.id))
     await Books(session).delete(deleted)
     session.expunge_all()
     return shelf
 
 
 async def find(session: Session, name: str) -> Book:
-    """Return a book, deleted or not, apart from what else the session holds."""
+    """Return a book, deleted or not, separate from other entities of the session."""
     named = select(Book).where(Book.name == name)
     return (await session.scalars(named, execution_options=INCLUDE_DELETED)).one()
 
@@ -133,21 +133,21 @@ READS: dict[str, Executable] = {
 
 @pytest.mark.parametrize("statement", READS.values(), ids=READS)
 @pytest.mark.usefixtures("shelf")
-async def test_no_select_finds_what_is_deleted(session: Session, statement: Executable) -> None:
+async def test_select_finds_no_deleted_rows(session: Session, statement: Executable) -> None:
     assert len((await session.execute(statement)).all()) == 1
     everything = await session.execute(statement, execution_options=INCLUDE_DELETED)
     assert len(everything.all()) == 2
 
 
-async def test_no_row_of_a_repository_is_deleted(session: Session, shelf: Shelf) -> None:
+async def test_repository_returns_no_deleted_rows(session: Session, shelf: Shelf) -> None:
     deleted = await find(session, "deleted")
     await session.commit()
     books = Books(session)
-    assert await books.read(deleted.id) is None
-    page = await books.read_page(PageQuery(total=True))
-    assert [book.name for book in page.items] == ["living"]
+    assert await books.get_row(deleted.id) is None
+    page = await books.list_rows(PageQuery(total=True))
+    assert [book.name for book in page.items] == ["active"]
     assert page.total == 1
-    assert (await Shelves(session).read(shelf.id)) is not None
+    assert (await Shelves(session).get_row(shelf.id)) is not None
 
 
 COUNTS: dict[str, Select[int]] = {
@@ -156,7 +156,7 @@ COUNTS: dict[str, Select[int]] = {
     "count of a join": select(func.count()).select_from(Shelf).outerjoin(Shelf.books),
     "scalar subquery": select(select(func.count(Book.id)).scalar_subquery()),
     "exists": select(func.count(Shelf.id)).where(
-        exists().where(Book.shelf_id == Shelf.id, Book.name == "living")
+        exists().where(Book.shelf_id == Shelf.id, Book.name == "active")
     ),
     "any": select(func.count(Shelf.id)).where(~Shelf.books.any(Book.name == "deleted")),
 }
@@ -164,9 +164,7 @@ COUNTS: dict[str, Select[int]] = {
 
 @pytest.mark.parametrize("statement", COUNTS.values(), ids=COUNTS)
 @pytest.mark.usefixtures("shelf")
-async def test_no_aggregate_counts_what_is_deleted(
-    session: Session, statement: Select[int]
-) -> None:
+async def test_aggregate_counts_no_deleted_rows(session: Session, statement: Select[int]) -> None:
     assert await session.scalar(statement) == 1
 
 
@@ -179,34 +177,34 @@ LOADS: dict[str, Callable[[], Select[Shelf]]] = {
 
 
 @pytest.mark.parametrize("load", LOADS.values(), ids=LOADS)
-async def test_no_relationship_leads_to_what_is_deleted(
+async def test_eager_load_finds_no_deleted_rows(
     session: Session, shelf: Shelf, load: Callable[[], Select[Shelf]]
 ) -> None:
     loaded = (await session.scalars(load())).unique().one()
-    assert [book.name for book in loaded.books] == ["living"]
-    assert [book.name for book in loaded.joined_books] == ["living"]
+    assert [book.name for book in loaded.books] == ["active"]
+    assert [book.name for book in loaded.joined_books] == ["active"]
     await session.refresh(loaded)
-    assert [book.name for book in loaded.joined_books] == ["living"]
+    assert [book.name for book in loaded.joined_books] == ["active"]
     everything = await session.scalars(load(), execution_options=INCLUDE_DELETED)
-    assert [book.name for book in everything.unique().one().books] == ["deleted", "living"]
+    assert [book.name for book in everything.unique().one().books] == ["deleted", "active"]
 
 
-async def test_a_lazy_load_does_not_either(session: Session, shelf: Shelf) -> None:
+async def test_lazy_load_finds_no_deleted_rows(session: Session, shelf: Shelf) -> None:
     def load(_: object) -> list[str]:
         return [book.name for book in again.lazy_books]
 
     again = await session.get_one(Shelf, shelf.id)
-    assert await session.run_sync(load) == ["living"]
-    session.add(made := Shelf())
+    assert await session.run_sync(load) == ["active"]
+    session.add(new := Shelf())
     await session.flush()
-    await session.execute(update(Book).values(shelf_id=made.id), execution_options=INCLUDE_DELETED)
-    again = made
-    assert await session.run_sync(load) == ["living"]
+    await session.execute(update(Book).values(shelf_id=new.id), execution_options=INCLUDE_DELETED)
+    again = new
+    assert await session.run_sync(load) == ["active"]
 
 
 @pytest.mark.parametrize("load", [selectinload, joinedload])
 @pytest.mark.usefixtures("shelf")
-async def test_a_reference_to_what_is_deleted_is_empty(
+async def test_reference_to_a_deleted_row_is_none(
     session: Session, load: Callable[[Any], Any]
 ) -> None:
     book = (await session.scalars(select(Book).options(load(Book.next)))).one()
@@ -214,9 +212,7 @@ async def test_a_reference_to_what_is_deleted_is_empty(
     assert book.next is None
 
 
-async def test_get_finds_no_deleted_entity_wherever_it_looks(
-    session: Session, shelf: Shelf
-) -> None:
+async def test_get_finds_no_deleted_entity(session: Session, shelf: Shelf) -> None:
     books = Books(session)
     book = await books.add(Book(name="new", shelf_id=shelf.id))
     assert await session.get(Book, book.id) is book
@@ -233,13 +229,13 @@ async def test_get_finds_no_deleted_entity_wherever_it_looks(
 
 
 @pytest.mark.usefixtures("shelf")
-async def test_a_page_is_full_without_what_is_deleted(session: Session) -> None:
-    page = await Books(session).page(PageQuery(limit=1))
-    assert [book.name for book in page.items] == ["living"]
+async def test_page_has_no_deleted_rows(session: Session) -> None:
+    page = await Books(session).list_entities(PageQuery(limit=1))
+    assert [book.name for book in page.items] == ["active"]
     assert page.next_cursor is None
 
 
-async def test_a_refresh_tells_that_another_session_deleted(session: Session, shelf: Shelf) -> None:
+async def test_refresh_loads_a_deletion_by_another_session(session: Session, shelf: Shelf) -> None:
     book = await Books(session).add(Book(name="new", shelf_id=shelf.id))
     await session.execute(text("UPDATE test__book SET deleted_at = created_at"))
     await session.refresh(book)
@@ -247,7 +243,7 @@ async def test_a_refresh_tells_that_another_session_deleted(session: Session, sh
 
 
 @pytest.mark.usefixtures("shelf")
-async def test_no_bulk_change_touches_what_is_deleted(session: Session) -> None:
+async def test_bulk_update_and_delete_skip_deleted_rows(session: Session) -> None:
     await session.execute(update(Book).values(name="changed"))
     assert (await find(session, "deleted")).deleted_at is not None
     await session.execute(update(Book).values(next_id=None), execution_options=INCLUDE_DELETED)
@@ -256,7 +252,7 @@ async def test_no_bulk_change_touches_what_is_deleted(session: Session) -> None:
     assert await session.scalar(count, execution_options=INCLUDE_DELETED) == 1
 
 
-async def test_a_restored_entity_is_found_again(session: Session, shelf: Shelf) -> None:
+async def test_restored_entity_is_found_again(session: Session, shelf: Shelf) -> None:
     books = Books(session)
     deleted = await find(session, "deleted")
     restored = await books.restore(deleted.id)
@@ -268,7 +264,7 @@ async def test_a_restored_entity_is_found_again(session: Session, shelf: Shelf) 
     assert await books.restore(shelf.id) is None
 
 
-async def test_deleting_and_restoring_are_changes(session: Session, shelf: Shelf) -> None:
+async def test_deleting_and_restoring_set_updated_at(session: Session, shelf: Shelf) -> None:
     books = Books(session)
     book = await books.add(Book(name="new", shelf_id=shelf.id))
     created = book.updated_at
@@ -281,7 +277,7 @@ async def test_deleting_and_restoring_are_changes(session: Session, shelf: Shelf
     assert restored.created_at == book.created_at
 
 
-async def test_deleting_and_restoring_raise_the_version(session: Session) -> None:
+async def test_deleting_and_restoring_increment_the_version(session: Session) -> None:
     leaflets = Leaflets(session)
     leaflet = await leaflets.add(Leaflet(name="new"))
     key, created = leaflet.id, leaflet.version
@@ -290,22 +286,22 @@ async def test_deleting_and_restoring_raise_the_version(session: Session) -> Non
     restored = await leaflets.restore(key)
     assert restored is not None
     assert restored.version == created + 2
-    with pytest.raises(ChangedError):
+    with pytest.raises(PreconditionFailedError):
         check_version(restored, f'"{created}"')
-    assert (await leaflets.change(restored, {"name": "changed"})).version == created + 3
+    assert (await leaflets.update(restored, {"name": "changed"})).version == created + 3
     again = await leaflets.restore(key)
     assert again is restored
     assert again.version == created + 3
 
 
-async def test_a_deletion_of_what_changed_meanwhile_is_refused(session: Session) -> None:
+async def test_deletion_of_a_row_changed_meanwhile_is_rejected(session: Session) -> None:
     leaflet = await Leaflets(session).add(Leaflet(name="new"))
     await session.execute(text("UPDATE test__leaflet SET version = version + 1"))
     with pytest.raises(StaleDataError):
         await Leaflets(session).delete(leaflet)
 
 
-async def test_a_name_is_unique_among_the_living(session: Session, shelf: Shelf) -> None:
+async def test_unique_active_index_ignores_deleted_rows(session: Session, shelf: Shelf) -> None:
     books = Books(session)
     keys = []
     for _ in range(3):
@@ -322,12 +318,12 @@ async def test_a_name_is_unique_among_the_living(session: Session, shelf: Shelf)
     assert await books.get(keys[0]) is None
 
 
-async def test_an_entity_without_it_loses_its_row(session: Session) -> None:
+async def test_entity_without_soft_delete_loses_its_row(session: Session) -> None:
     shelf = await Shelves(session).add(Shelf())
     await Shelves(session).delete(shelf)
     assert await session.scalar(text("SELECT count(*) FROM test__shelf")) == 0
 
 
-def test_the_index_has_the_name_of_the_convention() -> None:
+def test_index_name_follows_the_naming_convention() -> None:
     [index] = METADATA.tables[Book.__tablename__].indexes
     assert str(index.name).startswith("ix_test__book_name_shelf_id")

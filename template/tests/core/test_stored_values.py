@@ -36,7 +36,7 @@ from app.core.database import (
     create_session_factory,
 )
 from app.core.models import Entity, Versioned
-from app.core.optimistic_locking import tag
+from app.core.optimistic_locking import set_etag
 from app.core.repository import Repository
 from app.core.schemas import ReadSchema, Rows
 from tests.conftest import StatementLimit
@@ -121,30 +121,30 @@ async def session_factory(engine: AsyncEngine) -> AsyncIterator[SessionFactory]:
 
 @pytest.fixture
 def stocks(app: FastAPI, session_factory: SessionFactory) -> str:
-    """The link to stocks that can be created, changed and read."""
+    """The path of a resource to create, update and read."""
     app.state.session_factory = session_factory
 
     @app.post("/stocks", response_model=StockRead)
     async def create(session: SessionDep, data: StockData, response: Response) -> Stock:
         given = data.model_dump(exclude_unset=True)
-        return tag(response, await Stocks(session).add(Stock(**given)))
+        return set_etag(response, await Stocks(session).add(Stock(**given)))
 
     @app.post("/stocks/bulk", response_model=list[StockRead])
     async def create_many(session: SessionDep, data: Rows[StockData]) -> Sequence[Stock]:
         return await Stocks(session).add_many([one.model_dump() for one in data])
 
     @app.patch("/stocks/{key}", response_model=StockRead)
-    async def change(session: SessionDep, key: UUID, data: StockData, response: Response) -> Stock:
+    async def update(session: SessionDep, key: UUID, data: StockData, response: Response) -> Stock:
         stock = await Stocks(session).get(key)
         assert stock is not None
         given = data.model_dump(exclude_unset=True)
-        return tag(response, await Stocks(session).change(stock, given))
+        return set_etag(response, await Stocks(session).update(stock, given))
 
     @app.get("/stocks/{key}", response_model=StockRead)
     async def get(session: SessionDep, key: UUID, response: Response) -> StoredRow | None:
-        row = await Stocks(session).read(key)
+        row = await Stocks(session).get_row(key)
         assert row is not None
-        return tag(response, row)
+        return set_etag(response, row)
 
     return "/stocks"
 
@@ -172,7 +172,7 @@ GIVEN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("given", GIVEN, ids=str)
-async def test_a_write_is_answered_with_what_is_stored(
+async def test_response_to_a_write_has_the_stored_values(
     client: httpx2.AsyncClient, stocks: str, given: dict[str, Any]
 ) -> None:
     created = await client.post(stocks, json=given)
@@ -192,7 +192,7 @@ async def check_read(client: httpx2.AsyncClient, link: str, written: httpx2.Resp
     assert read.headers["ETag"] == written.headers["ETag"]
 
 
-async def test_what_comes_back_unchanged_is_not_read_again(
+async def test_values_stored_unchanged_are_not_read_back(
     session_factory: SessionFactory, statement_limit: StatementLimit
 ) -> None:
     given = {
@@ -215,7 +215,7 @@ def is_mysql(session: Session) -> bool:
     return session.get_bind().dialect.name == "mysql"
 
 
-async def test_rows_are_read_again_by_one_statement(
+async def test_rows_are_read_back_with_one_statement(
     session_factory: SessionFactory, statement_limit: StatementLimit
 ) -> None:
     async with session_factory.begin() as session:
@@ -232,7 +232,7 @@ async def test_rows_are_read_again_by_one_statement(
         assert [str(part.price) for part in stock.parts] == ["1.00"] * 10
 
 
-async def test_every_flush_reads_what_is_stored(session_factory: SessionFactory) -> None:
+async def test_every_flush_reads_back_stored_values(session_factory: SessionFactory) -> None:
     async with session_factory.begin() as session:
         session.add(stock := Stock(details={"a": 1}))
         await session.flush()

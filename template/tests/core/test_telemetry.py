@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -22,32 +21,37 @@ from app.core.settings import PROJECT_ROOT, Settings
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 
-# What each application is asked; it prints what is there of OpenTelemetry at the end.
+# Prints what an application answers and logs, and what is there of OpenTelemetry: first without a
+# collector, then with the one named in the second argument.
 ASK = """
-import json, sys
+import io, json, os, sys
 from fastapi.testclient import TestClient
 from opentelemetry import trace
 from sqlalchemy import text
 from app.core.database import SessionDep
 from app.main import create_app
 
-app = create_app()
-
-@app.get("/read/{key}")
 async def read(session: SessionDep, key: str):
     return await session.scalar(text("SELECT :secret"), {"secret": "hush"})
 
-@app.get("/fail")
 async def fail(session: SessionDep):
     await session.execute(text("SELECT :secret FROM test__missing"), {"secret": "hush"})
 
 headers = {"traceparent": sys.argv[1]}
-with TestClient(app, raise_server_exceptions=False) as client:
-    answers = [client.get("/read/1", headers=headers).json()]
-    answers += [client.get(path).status_code for path in ("/fail", "/health/ready")]
-imported = [name for name in sys.modules if name.startswith("opentelemetry.sdk")]
-provider = type(trace.get_tracer_provider()).__name__
-print(json.dumps({"answers": answers, "imported": imported, "provider": provider}))
+for endpoint in ("", sys.argv[2]):
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+    sys.stderr = io.StringIO()
+    app = create_app()
+    app.get("/read/{key}")(read)
+    app.get("/fail")(fail)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answers = [client.get("/read/1", headers=headers).json()]
+        answers += [client.get(path).status_code for path in ("/fail", "/health/ready")]
+    imported = [name for name in sys.modules if name.startswith("opentelemetry.sdk")]
+    provider = type(trace.get_tracer_provider()).__name__
+    logged = sys.stderr.getvalue()
+    found = {"answers": answers, "imported": imported, "provider": provider}
+    print(json.dumps([found, logged]))
 """
 ANSWERS = ["hush", 500, 200]
 
@@ -81,21 +85,19 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
-def ask(settings: Settings, endpoint: str) -> tuple[dict[str, Any], str]:
+def ask(settings: Settings, endpoint: str) -> list[tuple[dict[str, Any], str]]:
     """Return what an application in another process answers, and what it logs."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     url = settings.database.url.render_as_string(hide_password=False)
-    variables = {"DATABASE_URL": url, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
     done = subprocess.run(
-        [sys.executable, "-c", ASK, f"00-{TRACE}-{PARENT}-01"],
+        [sys.executable, "-c", ASK, f"00-{TRACE}-{PARENT}-01", endpoint],
         cwd=PROJECT_ROOT,
-        env=inherited | variables,
+        env=inherited | {"DATABASE_URL": url},
         capture_output=True,
         text=True,
         check=True,
     )
-    answers: dict[str, Any] = json.loads(done.stdout)
-    return answers, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +112,14 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def asked(collector: Collector, settings: Settings) -> list[tuple[dict[str, Any], str]]:
-    """What `ask` returned with a collector, and without one; both ran at once, to save time."""
-    endpoint = f"http://127.0.0.1:{collector.server_port}"
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda each: ask(settings, each), [endpoint, ""]))
+    """What `ask` returned without a collector, and with one."""
+    return ask(settings, f"http://127.0.0.1:{collector.server_port}")
 
 
 @pytest.fixture
 def traced(collector: Collector, asked: list[tuple[dict[str, Any], str]]) -> Collector:
     """A collector that has everything of an application which has stopped."""
-    assert asked[0][0]["answers"] == ANSWERS
+    assert asked[1][0]["answers"] == ANSWERS
     return collector
 
 
@@ -137,13 +137,15 @@ def attributes_of(span: Span) -> dict[str, str]:
     return {attribute.key: attribute.value.string_value for attribute in span.attributes}
 
 
-def test_a_request_continues_the_trace_of_its_caller(traced: Collector) -> None:
+@pytest.mark.process
+def test_a_request_continues_the_trace_of_its_client(traced: Collector) -> None:
     span = span_of(traced, "GET /read/{key}")
     assert span.kind == Span.SPAN_KIND_SERVER
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
 
 
-def test_a_statement_is_a_span_of_its_request(traced: Collector, settings: Settings) -> None:
+@pytest.mark.process
+def test_each_statement_is_a_span_of_its_request(traced: Collector, settings: Settings) -> None:
     request = span_of(traced, "GET /read/{key}")
     span = span_of(traced, "SELECT", request.span_id)
     assert span.kind == Span.SPAN_KIND_CLIENT
@@ -154,7 +156,8 @@ def test_a_statement_is_a_span_of_its_request(traced: Collector, settings: Setti
     assert found["db.query.text"].startswith("SELECT ")
 
 
-def test_a_statement_that_fails_tells_no_value(traced: Collector) -> None:
+@pytest.mark.process
+def test_a_failed_statement_records_no_values(traced: Collector) -> None:
     request = span_of(traced, "GET /fail")
     span = span_of(traced, "SELECT", request.span_id)
     assert span.status.code == request.status.code == Status.STATUS_CODE_ERROR
@@ -163,17 +166,21 @@ def test_a_statement_that_fails_tells_no_value(traced: Collector) -> None:
     assert b"hush" not in traced.received
 
 
-def test_a_probe_is_not_traced(traced: Collector) -> None:
+@pytest.mark.process
+def test_probes_are_not_traced(traced: Collector) -> None:
     assert {span.name for span in traced.spans if not span.parent_span_id} == {"GET /fail"}
 
 
-def test_nothing_is_imported_without_a_collector(asked: list[tuple[dict[str, Any], str]]) -> None:
-    found, logged = asked[1]
+@pytest.mark.process
+def test_the_sdk_is_not_imported_without_a_collector(
+    asked: list[tuple[dict[str, Any], str]],
+) -> None:
+    found, logged = asked[0]
     assert found == {"answers": ANSWERS, "imported": [], "provider": "ProxyTracerProvider"}
     assert "telemetry" not in logged
 
 
-def test_a_collector_without_the_exporter_is_one_line(
+def test_a_missing_exporter_is_logged_in_one_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/v1/traces")
@@ -181,11 +188,11 @@ def test_a_collector_without_the_exporter_is_one_line(
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
     assert not telemetry.configure_telemetry()["auto_configure"]
     assert [record.message for record in caplog.records] == [
-        "No telemetry is sent: install its exporter by uv sync --extra telemetry."
+        "Telemetry disabled: the exporter is not installed; run `uv sync --extra telemetry`."
     ]
 
 
-def test_the_file_names_a_collector_where_the_environment_does_not(
+def test_the_env_file_can_configure_the_collector(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / ".env"

@@ -15,17 +15,17 @@ class ItemDAO:
     def __init__(self, session: AsyncSession = Depends(get_db_session)) -> None:
         self.session = session
 
-    async def create_items(self, rows: list[dict[str, Any]]) -> list[ItemModel]:
+    async def create_item(self, values: dict[str, Any]) -> ItemModel:
         """
-        Add items to session, and fill in what they did not name.
+        Add single item to session, and set its defaults.
 
-        :param rows: columns of each item.
-        :return: created items.
+        :param values: columns of the item.
+        :return: created item.
         """
-        items = [ItemModel(**row) for row in rows]
-        self.session.add_all(items)
+        item = ItemModel(**values)
+        self.session.add(item)
         await self.session.flush()
-        return items
+        return item
 
     async def get_item(self, item_id: UUID) -> ItemModel | None:
         """

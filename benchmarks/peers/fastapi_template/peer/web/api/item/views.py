@@ -39,27 +39,7 @@ async def create_item(
     :param item_dao: DAO for items.
     :return: created item.
     """
-    [item] = await item_dao.create_items([new_item.model_dump()])
-    return item
-
-
-@router.post(
-    "/bulk", status_code=status.HTTP_201_CREATED, response_model=list[ItemModelDTO]
-)
-async def create_items(
-    new_items: list[ItemModelInputDTO],
-    item_dao: ItemDAO = Depends(),
-) -> list[ItemModel]:
-    """
-    Creates items in the database.
-
-    :param new_items: new items.
-    :param item_dao: DAO for items.
-    :return: created items.
-    """
-    return await item_dao.create_items(
-        [new_item.model_dump() for new_item in new_items]
-    )
+    return await item_dao.create_item(new_item.model_dump())
 
 
 @router.get("/{item_id}", response_model=ItemModelDTO)
@@ -69,7 +49,7 @@ async def get_item(item_id: UUID, item_dao: ItemDAO = Depends()) -> ItemModel:
 
     :param item_id: id of the item.
     :param item_dao: DAO for items.
-    :raises HTTPException: if there is none.
+    :raises HTTPException: if there is no such item.
     :return: item from database.
     """
     item = await item_dao.get_item(item_id)
@@ -90,7 +70,7 @@ async def update_item(
     :param item_id: id of the item.
     :param changes: its new values.
     :param item_dao: DAO for items.
-    :raises HTTPException: if there is none.
+    :raises HTTPException: if there is no such item.
     :return: changed item.
     """
     item = await get_item(item_id, item_dao)

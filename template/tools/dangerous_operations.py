@@ -1,0 +1,52 @@
+"""Find operations in a revision that lose data, lock a table or break running code.
+
+`python -m tools.dangerous_operations FILE …` prints them. A comment that gives a reason suppresses
+the warnings of a statement: `# safe: the table is empty`.
+"""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+from tools.operation_rules import find_problems
+
+SUPPRESSED = re.compile(r"#\s*safe:\s*\S")
+
+
+class DangerousOperationWarning(UserWarning):
+    """A revision has a dangerous operation; the message names its line."""
+
+
+def dangerous_operations(revision: Path) -> list[str]:
+    """Return a message for each dangerous operation in `upgrade` that is not suppressed."""
+    source = revision.read_text("utf-8")
+    lines = source.splitlines()
+    [upgrade] = (
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name == "upgrade"
+    )
+    found: dict[str, None] = {}
+    for number, problem in sorted(find_problems(revision, upgrade)):
+        first, last = _statement_lines(upgrade, number)
+        if not any(SUPPRESSED.search(line) for line in lines[first - 1 : last]):
+            found[f"{revision.name}:{number}: {problem}"] = None
+    return list(found)
+
+
+def _statement_lines(upgrade: ast.FunctionDef, number: int) -> tuple[int, int]:
+    """Return the first and last line of the innermost statement that contains a line."""
+    spans = [
+        (node.lineno, node.end_lineno or node.lineno)
+        for node in ast.walk(upgrade)
+        if isinstance(node, ast.stmt) and node.lineno <= number <= (node.end_lineno or 0)
+        if node is not upgrade
+    ]
+    return min(spans, key=lambda span: span[1] - span[0], default=(number, number))
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        for line in dangerous_operations(Path(argument)):
+            print(f"dangerous: {line}")

@@ -1,0 +1,91 @@
+"""The documentation of a project that is served, in a real browser without internet."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import BrowserMissingError, run_browser
+from tests.support.projects import SECONDS, Project, surroundings
+
+SERVE = ["uvicorn", "app.main:app", "--log-level", "warning"]
+VIOLATIONS = """
+    window.violations = [];
+    document.addEventListener("securitypolicyviolation", event =>
+        window.violations.push(`${event.effectiveDirective} ${event.blockedURI}`));
+"""
+
+
+@pytest.fixture
+def browser(shared: Path) -> Iterator[Browser]:
+    try:
+        with run_browser(shared / "chromium") as browser:
+            yield browser
+    except BrowserMissingError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Path:
+    """Where a person finds what a test made to be looked at."""
+    folder = Path(os.environ.get("ARTIFACTS", tmp_path)).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def served(project: Project) -> Iterator[str]:
+    """Migrate and serve a project; yield its address."""
+    with project.server() as database, socket.create_server(("127.0.0.1", 0)) as listener:
+        project.run("alembic", "upgrade", "head", DATABASE_URL=database)
+        with subprocess.Popen(
+            [project.program("python"), "-m", *SERVE, "--fd", str(listener.fileno())],
+            cwd=project.path,
+            env=surroundings(project.path) | {"DATABASE_URL": database},
+            pass_fds=[listener.fileno()],
+        ) as server:
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                server.terminate()
+                server.wait(SECONDS)
+
+
+def test_the_docs_page_sends_requests_without_internet(
+    project: Callable[..., Project], browser: Browser, artifacts: Path
+) -> None:
+    complaints: list[str] = []
+    requested: list[str] = []
+    with served(project("sqlite")) as address:
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page.add_init_script(VIOLATIONS)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requested.append(request.url))
+        page.goto(f"{address}/docs")
+        expect(page.locator("#operations-item-item-list")).to_contain_text("/api/v1/items")
+        page.screenshot(path=artifacts / "docs.png")
+        create_an_item(page)
+        page.screenshot(path=artifacts / "docs-execute.png", full_page=True)
+        complaints += page.evaluate("window.violations")
+    assert requested
+    assert [url for url in requested if not url.startswith((f"{address}/", "data:"))] == []
+    assert complaints == []
+
+
+def create_an_item(page: Page) -> None:
+    operation = page.locator("#operations-item-item-create")
+    operation.locator(".opblock-summary").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.locator("textarea").fill('{"name": "made in a browser"}')
+    operation.get_by_role("button", name="Execute").click()
+    answer = operation.locator(".live-responses-table .response")
+    expect(answer.locator(".response-col_status")).to_contain_text("201")
+    expect(answer).to_contain_text("made in a browser")

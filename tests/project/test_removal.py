@@ -1,0 +1,124 @@
+"""A feature can be removed with its file, its test, and its lines in app/main.py."""
+
+import ast
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.checks import check
+from tests.support.projects import Project, render
+from tests.support.repositories import commit, git
+
+# Required by the rest of the application.
+NEEDED = {
+    *("database", "database_errors", "errors", "health", "query_check", "repository", "settings"),
+}
+FEATURES = {
+    *("access_log", "body_limit", "cors", "head_requests", "interactive_docs", "logs"),
+    *("request_id", "retries", "security_headers", "telemetry", "timeouts", "trusted_hosts"),
+}
+# Features that a module opts into.
+OPTIONS = {"idempotency", "soft_delete"}
+FEATURES |= OPTIONS
+
+
+def imports(code: str) -> dict[str, set[str]]:
+    """Return the names imported from each feature, or other module, of app.core."""
+    return {
+        next((part for part in parts(node) if part in FEATURES), parts(node)[-1]): {
+            alias.name for alias in node.names
+        }
+        for node in ast.parse(code).body
+        if isinstance(node, ast.ImportFrom)
+        and node.module is not None
+        and node.module.startswith("app.core.")
+    }
+
+
+def parts(node: ast.ImportFrom) -> list[str]:
+    return (node.module or "").split(".")
+
+
+def without(code: str, feature: str) -> str:
+    """Return the code without the lines that contain a name of a feature, and emptied `if`s."""
+    names = imports(code).get(feature, set())
+    lines = code.splitlines(keepends=True)
+    kept = "".join(line for line in lines if not names.intersection(re.findall(r"\w+", line)))
+    return re.sub(r"^( *)if .*:\n(?!\1 )", "", kept, flags=re.MULTILINE)
+
+
+def find_test(made: Project, feature: str) -> Path:
+    [file] = (made.path / "tests/core").rglob(f"test_{feature}.py")
+    return file
+
+
+def remove(made: Project, *features: str) -> None:
+    main = made.path / "app/main.py"
+    for feature in features:
+        # A file, or a folder of its own.
+        for path in [
+            *(made.path / "app/core").rglob(f"{feature}.py"),
+            made.path / "app/core" / feature,
+        ]:
+            path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+        find_test(made, feature).unlink()
+        main.write_text(without(main.read_text("utf-8"), feature), "utf-8")
+
+
+def test_documentation_lists_each_removable_feature(template: Path, tmp_path: Path) -> None:
+    made = render(template, tmp_path / "project")
+    assert imports((made / "app/main.py").read_text("utf-8")).keys() - NEEDED == FEATURES - OPTIONS
+    page = (made / "docs/removing_features.md").read_text("utf-8")
+    assert set(re.findall(r"`(\w+)`", page)) == FEATURES
+
+
+def test_the_documented_commands_remove_cors(project: Callable[..., Project]) -> None:
+    made = project("sqlite")
+    page = (made.path / "docs/removing_features.md").read_text("utf-8")
+    [commands] = re.findall(r"```bash\n(.*?)uv run nox\n```", page, re.DOTALL)
+    git(made.path, "init", "--quiet")
+    commit(made.path)
+    made.run("bash", "-ec", commands)
+    assert not list(made.path.rglob("*cors.py"))
+    made.run("ruff", "check", "app/main.py")
+    made.python("-m", "pytest", "-q", "tests/modules")
+
+
+def test_removable_features_are_imported_only_by_main(template: Path, tmp_path: Path) -> None:
+    made = render(template, tmp_path / "project")
+    for file in [*(made / "app").rglob("*.py"), *(made / "tests").rglob("*.py")]:
+        found = FEATURES.intersection(imports(file.read_text("utf-8")))
+        parts = file.relative_to(made).with_suffix("").parts
+        own = {part.removeprefix("test_") for part in parts}
+        assert file == made / "app/main.py" or found <= own, file
+
+
+def test_each_feature_is_removed_with_its_lines(project: Callable[..., Project]) -> None:
+    made = project("sqlite")
+    main = made.path / "app/main.py"
+    code = main.read_text("utf-8")
+    for feature in FEATURES:
+        main.write_text(without(code, feature), "utf-8")
+        made.run("ruff", "check", str(main))
+        made.run("ruff", "format", "--check", "--diff", str(main))
+
+
+@pytest.mark.parametrize("feature", sorted(FEATURES))
+def test_tests_of_each_feature_need_no_other_feature(
+    project: Callable[..., Project], feature: str
+) -> None:
+    made = project("sqlite")
+    remove(made, *FEATURES - {feature})
+    made.python("-m", "pytest", "-q", str(find_test(made, feature)))
+
+
+def test_project_works_without_all_features(project: Callable[..., Project]) -> None:
+    made = project("sqlite")
+    remove(made, *FEATURES)
+    check(made)
+    made.python("-m", "tools.openapi")
+    tests = ("tests/core", "tests/modules", "tests/test_openapi.py")
+    made.python("-m", "pytest", "-q", *tests, "--ignore", "tests/core/migrations")

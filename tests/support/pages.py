@@ -1,0 +1,24 @@
+"""Code blocks of documentation."""
+
+import re
+
+from tests.support.projects import Project, run
+
+BLOCK = re.compile(r"^```(diff|python|ini)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def follow_page(made: Project, name: str) -> list[str]:
+    """Apply the diffs of a page in docs/, append its files; return the kinds of its blocks."""
+    page = (made.path / f"docs/{name}.md").read_text("utf-8")
+    blocks = BLOCK.findall(page)
+    for kind, text in blocks:
+        if kind == "diff":
+            patch = made.path.with_name("page.patch")
+            patch.write_text(text, "utf-8")
+            run(["git", "apply", "--unidiff-zero", str(patch)], made.path)
+        else:
+            file, _, content = text.removeprefix("# ").partition("\n")
+            # Settings are appended to the existing ones.
+            with (made.path / file).open("a", encoding="utf-8") as opened:
+                opened.write(content)
+    return [kind for kind, _ in blocks]

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as folder:
-            show(Path(folder), serve="--serve" in arguments)
+            run_demo(Path(folder), serve="--serve" in arguments)
     except KeyboardInterrupt:
         print("\nInterrupted; all servers are stopped.")
         return 130
@@ -44,19 +44,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def show(folder: Path, *, serve: bool) -> None:
-    say("Start a private PostgreSQL")
+def run_demo(folder: Path, *, serve: bool) -> None:
+    print_step("Start a private PostgreSQL")
     with run_server(folder / "data") as url:
         print(f"    {url}")
         os.environ["DATABASE_URL"] = url
-        say("alembic upgrade head")
+        print_step("alembic upgrade head")
         alembic("upgrade", "head")
-        say("Start the application")
+        print_step("Start the application")
         with application() as address:
             print(f"    {address}")
             with httpx2.Client(base_url=address) as client:
-                use(client)
-            say("alembic check (do the models match the migrations?)")
+                exercise_api(client)
+            print_step("alembic check (do the models match the migrations?)")
             alembic("check")
             if serve:
                 print(f"\nTry it: {address}/docs (Ctrl-C stops everything)", flush=True)
@@ -64,7 +64,7 @@ def show(folder: Path, *, serve: bool) -> None:
                     time.sleep(60)
 
 
-def use(client: Any) -> None:
+def exercise_api(client: Any) -> None:
     """Create, get, list, update and delete an item."""
     items = "/api/v1/items"
     created = request(client, 201, "POST", items, {"name": "Lamp", "description": "Bright"})
@@ -77,7 +77,7 @@ def use(client: Any) -> None:
 
 
 def request(client: Any, expected: int, method: str, path: str, body: Any = None) -> Any:
-    say(f"{method} {path}" + (f" {json.dumps(body)}" if body else ""))
+    print_step(f"{method} {path}" + (f" {json.dumps(body)}" if body else ""))
     response = client.request(method, path, json=body)
     print(f"    {response.status_code} {response.reason_phrase}")
     content = response.json() if response.content else None
@@ -125,7 +125,7 @@ def wait(process: "subprocess.Popen[bytes]", address: str) -> None:
     raise SystemExit("The application did not start; see its messages above.")
 
 
-def say(text: str) -> None:
+def print_step(text: str) -> None:
     print(f"\n* {text}", flush=True)
 
 

@@ -20,12 +20,12 @@ signal.signal(signal.SIGTERM, signal.default_int_handler)
 ROOT = Path(__file__).resolve().parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 # Seconds for a command to stop its servers: after Ctrl-C, and after SIGTERM.
-TO_INTERRUPT = 10
-TO_TERMINATE = 30
+INTERRUPT_TIMEOUT = 10
+TERMINATE_TIMEOUT = 30
 
 # On Linux, a folder in memory: on a disk, updates take twice as long, for their many small files.
 IN_MEMORY = Path("/dev/shm")
-ROOM = 6 * 2**30
+MIN_FREE_BYTES = 6 * 2**30
 
 DATABASES = ("postgresql", "mysql", "sqlite")
 # Folders of tests/ that have a session; `tests` runs what is in no other one.
@@ -72,7 +72,7 @@ def project(session: nox.Session, database: str) -> None:
 
 @nox.session(venv_backend="none")
 def updates(session: nox.Session) -> None:
-    """Updates from every release and from generated edits: no edit is lost, conflicts are loud."""
+    """Updates from every release and from generated edits: no edit is lost."""
     run_tests(session, selection("updates"))
 
 
@@ -99,8 +99,8 @@ def run_tests(session: nox.Session, selected: list[str]) -> None:
             "PYTHONDONTWRITEBYTECODE": None,
         },
         external=True,
-        interrupt_timeout=TO_INTERRUPT,
-        terminate_timeout=TO_TERMINATE,
+        interrupt_timeout=INTERRUPT_TIMEOUT,
+        terminate_timeout=TERMINATE_TIMEOUT,
     )
 
 
@@ -108,8 +108,8 @@ def run_tests(session: nox.Session, selected: list[str]) -> None:
 def shared_folder() -> Path:
     """Make a folder for the files of one run, which its sessions share, deleted with it.
 
-    A folder of this run's own: another pytest of root would close the shared one to the user
-    under whom root runs PostgreSQL.
+    Not pytest's default: a second pytest run as root would remove the access of the user under whom
+    root runs PostgreSQL.
     """
     parent = IN_MEMORY if is_suitable(IN_MEMORY) else ROOT / ".nox"
     parent.mkdir(exist_ok=True)
@@ -124,7 +124,7 @@ def is_suitable(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     state = os.statvfs(folder)
-    return state.f_bavail * state.f_frsize >= ROOM and not state.f_flag & os.ST_NOEXEC
+    return state.f_bavail * state.f_frsize >= MIN_FREE_BYTES and not state.f_flag & os.ST_NOEXEC
 
 
 installed: list[Path] = []
@@ -149,16 +149,18 @@ def demo(session: nox.Session) -> None:
     folders = [argument for argument in session.posargs if not argument.startswith("-")]
     options = [argument for argument in session.posargs if argument.startswith("-")]
     if len(folders) > 1 or set(options) - {"--serve"}:
-        session.error(f"{session.posargs} is not [FOLDER] [--serve]")
+        session.error(
+            f"invalid arguments {session.posargs}; usage: nox -s demo -- [FOLDER] [--serve]"
+        )
     if folders:
         project = Path(session.invoked_from, folders[0]).resolve()
     else:
         # Deleted with the session's environment, which the next run recreates.
         project = Path(session.virtualenv.location).resolve() / "my-service"
     if (project / ".copier-answers.yml").exists():
-        session.log(f"{project} is a project already, and is taken as it is")
+        session.log(f"{project} already contains a project, which is reused")
     elif project.exists() and any(project.iterdir()):
-        session.error(f"{project} holds something else; name a new folder")
+        session.error(f"{project} is not empty; choose another folder")
     else:
         copy_template(session, project)
     run_in_project(session, project, ROOT / "demo.py", *options)
@@ -174,8 +176,8 @@ def bench(session: nox.Session) -> None:
     install(session, "bench")
     session.run(
         *("python", "-m", "benchmarks", *session.posargs),
-        interrupt_timeout=TO_INTERRUPT,
-        terminate_timeout=TO_TERMINATE,
+        interrupt_timeout=INTERRUPT_TIMEOUT,
+        terminate_timeout=TERMINATE_TIMEOUT,
     )
 
 
@@ -197,6 +199,6 @@ def run_in_project(session: nox.Session, project: Path, script: Path, *options: 
             *(uv, "run", "python", "-P", str(script), *options),
             env=environment,
             external=True,
-            interrupt_timeout=TO_INTERRUPT,
-            terminate_timeout=TO_TERMINATE,
+            interrupt_timeout=INTERRUPT_TIMEOUT,
+            terminate_timeout=TERMINATE_TIMEOUT,
         )

@@ -34,7 +34,7 @@ SEED = (
     FROM generate_series(1, {rows}) AS number""",
 )
 # Deletes the rows that a round created, so that each round starts with the same table.
-TIDY = "DELETE FROM item WHERE description <> 'One of many'"
+DELETE_CREATED_ROWS = "DELETE FROM item WHERE description <> 'One of many'"
 JSON: Any = {"content-type": "application/json"}
 
 
@@ -163,7 +163,7 @@ def random_keys(project: Project, url: str) -> list[str]:
     return [key for [key] in random.Random(1).sample(rows, KEYS)]
 
 
-def processor_seconds(served: Served) -> float:
+def cpu_seconds(served: Served) -> float:
     """Return the CPU seconds of a server and its workers."""
     parent = psutil.Process(served.process.pid)
     times = [process.cpu_times() for process in [parent, *parent.children(recursive=True)]]

@@ -28,8 +28,8 @@ Written by `nox -s bench`; `nox -s bench -- --help` lists its stages. Within a r
 is compared took turns on one machine. Figures are medians of the rounds, with the minimum and the
 maximum in brackets. A ratio is computed for each round, and relates to a minimal application with
 {reference} that has the same endpoints, but no logging, request ids or limits.
-[Decisions](../docs/decisions/README.md) explain what was tried to improve them, and why targets are
-missed.
+[Decisions](../docs/decisions/README.md) explain what was tried to improve them, and most missed
+targets.
 """
 
 

@@ -12,7 +12,7 @@ from tests.support.projects import DATABASES, Project, render, run
 
 def measure(bench: Workbench) -> dict[str, Any]:
     """Return the seconds of each round, and the number of tests, by database."""
-    projects = {name: installed(bench, name) for name in DATABASES if is_here(name)}
+    projects = {name: installed(bench, name) for name in DATABASES if is_installed(name)}
     results: dict[str, Any] = {}
     for number in range(bench.rounds + 1):
         for name, project in projects.items():
@@ -24,7 +24,7 @@ def measure(bench: Workbench) -> dict[str, Any]:
     return results
 
 
-def is_here(database: str) -> bool:
+def is_installed(database: str) -> bool:
     return database != "mysql" or any(map(shutil.which, ("mariadbd", "mysqld")))
 
 

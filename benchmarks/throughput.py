@@ -7,17 +7,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from benchmarks.contenders import (
+    DELETE_CREATED_ROWS,
     ROWS,
-    TIDY,
     Contender,
     all_served,
+    cpu_seconds,
     database,
     handwritten,
     memory,
     ours,
     peers,
     postgresql_program,
-    processor_seconds,
     random_keys,
     vacuum,
 )
@@ -86,7 +86,7 @@ def compare(
                     pgbench(bench, url, SCRIPTS[endpoint], connections)
                 )
             if endpoint.startswith(("create", "change")):
-                bench.project.sql(url, TIDY)
+                bench.project.sql(url, DELETE_CREATED_ROWS)
                 vacuum(bench.project, url)
     return results
 
@@ -95,7 +95,7 @@ def load(
     bench: Workbench, served: Served, requests: list[dict[str, str]], connections: int
 ) -> Figures:
     """Load a server and return its figures. Raises AssertionError if a request fails."""
-    before = processor_seconds(served)
+    before = cpu_seconds(served)
     given = {
         "url": served.address,
         "connections": connections,
@@ -118,7 +118,7 @@ def load(
         "requests per second": len(latencies) / found["seconds"],
         "p50, ms": latencies[len(latencies) // 2],
         "p99, ms": latencies[len(latencies) * 99 // 100],
-        "processor per request, ms": 1000 * (processor_seconds(served) - before) / len(latencies),
+        "processor per request, ms": 1000 * (cpu_seconds(served) - before) / len(latencies),
         "memory of a worker, MiB": memory(served),
     }
 

@@ -30,7 +30,7 @@ os.environ |= {
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "safe.directory",
     "GIT_CONFIG_VALUE_0": "*",
-    # A look at a repository in which something else works must not lock it.
+    # `git status` must not take the lock of a repository in use.
     "GIT_OPTIONAL_LOCKS": "0",
 }
 
@@ -41,11 +41,11 @@ MARIADB_MISSING = (
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest) -> str:
-    """Each kind of database in turn; one that is missing is a failure under CI."""
-    return present(request.param)
+    """Each kind of database in turn; skip, or fail under CI, if it is not installed."""
+    return require_database(request.param)
 
 
-def present(name: str) -> str:
+def require_database(name: str) -> str:
     """Return the database's name; skip, or fail under CI, where it is missing."""
     if name == "mysql" and not any(map(shutil.which, ("mariadbd", "mysqld"))):
         if os.environ.get("CI"):
@@ -79,14 +79,14 @@ def database_of(item: pytest.Item) -> str:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of all workers, and of all sessions of one nox run."""
+    """A folder shared by all workers, and by all sessions of one nox run."""
     if folder := os.environ.get("TEST_SHARED_FOLDER"):
         return Path(folder)
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
-def once(folder: Path, make: Callable[[], object]) -> Path:
+def create_once(folder: Path, make: Callable[[], object]) -> Path:
     """Return a folder that one of the workers made."""
     complete = folder.with_name(f"{folder.name}.complete")
     with FileLock(f"{folder}.lock"):
@@ -96,17 +96,17 @@ def once(folder: Path, make: Callable[[], object]) -> Path:
     return folder
 
 
-def copied(shared: Path, path: Path, make: Callable[[Path], object], *key: object) -> Path:
-    """Return a path to which is copied what one of the workers made for this key."""
+def copy_cached(shared: Path, path: Path, make: Callable[[Path], object], *key: object) -> Path:
+    """Copy the files that one of the workers made for `key` to `path`, and return `path`."""
     original = shared / f"original-{sha256(repr(key).encode()).hexdigest()}"
-    shutil.copytree(once(original, lambda: make(original)), path)
+    shutil.copytree(create_once(original, lambda: make(original)), path)
     return path
 
 
 @pytest.fixture(scope="session")
 def template(shared: Path) -> Path:
     folder = shared / "template"
-    return once(folder, lambda: copy_template(folder))
+    return create_once(folder, lambda: copy_template(folder))
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +125,7 @@ def environment(template: Path, shared: Path) -> Callable[[str], Path]:
             if database != "sqlite":
                 initialize_server(folder)
 
-        return once(folder, sync)
+        return create_once(folder, sync)
 
     return install
 
@@ -143,7 +143,7 @@ def make_project(
 def repository(shared: Path) -> Path:
     """The template as a git repository, with each release and the working tree as versions."""
     folder = shared / "repository"
-    return once(folder, lambda: make_repository(folder))
+    return create_once(folder, lambda: make_repository(folder))
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def committed(
             commit(original)
 
         key = (version, sorted(answers.items()))
-        path = copied(shared, tmp_path / name, render_and_commit, *key)
+        path = copy_cached(shared, tmp_path / name, render_and_commit, *key)
         return make_project(path, environment, shared, answers["database"])
 
     return make
@@ -178,7 +178,7 @@ def project(
             render(template, original, database=database, **answers)
 
         key = (database, sorted(answers.items()))
-        path = copied(shared, tmp_path / "project", render_it, *key)
+        path = copy_cached(shared, tmp_path / "project", render_it, *key)
         return make_project(path, environment, shared, database)
 
     return make

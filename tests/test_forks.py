@@ -75,7 +75,7 @@ def test_the_fork_server_imports_nothing_of_the_project(made: Project) -> None:
 def test_a_command_that_takes_too_long_is_killed(
     made: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.support.projects.SECONDS", 1)
+    monkeypatch.setattr("tests.support.projects.COMMAND_TIMEOUT", 1)
     with pytest.raises(subprocess.TimeoutExpired):
         made.python("-c", "import time; time.sleep(60)")
     assert made.python("-c", "print('next')").stdout == "next\n"

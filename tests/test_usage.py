@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.interruptions import interrupted, left_in, outliving
+from tests.support.interruptions import interrupted, remaining_files, surviving_processes
 from tests.support.projects import ROOT, copy_template, run
 
 IDENTITY = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.com"]
@@ -102,7 +102,7 @@ def test_demo_shows_every_step_and_works_twice(short_folder: Path) -> None:
     folder = short_folder / "my shop"
     for again in (False, True):
         printed = run([*nox, "--", str(folder)], ROOT, TMPDIR=str(temporary)).stdout
-        assert ("is a project already" in printed) is again
+        assert ("already contains a project" in printed) is again
         for step in (
             "Running upgrade  -> 0001, initial",
             "201 Created",
@@ -119,8 +119,8 @@ def test_demo_shows_every_step_and_works_twice(short_folder: Path) -> None:
         [cd] = re.findall(r"^ {4}(cd .*)$", printed, re.MULTILINE)
         assert run(["sh", "-c", f"{cd} && pwd"], short_folder).stdout.strip() == str(folder)
         assert (folder / ".venv").exists()
-        assert not outliving(temporary)
-        assert not left_in(temporary)
+        assert not surviving_processes(temporary)
+        assert not remaining_files(temporary)
 
 
 @pytest.mark.long
@@ -138,9 +138,9 @@ def test_demo_serves_until_interrupted(short_folder: Path, how: signal.Signals) 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--sirve"], "is not [FOLDER] [--serve]"),
-        (["one", "two"], "is not [FOLDER] [--serve]"),
-        (["."], "holds something else; name a new folder"),
+        (["--sirve"], "invalid arguments ['--sirve']; usage: nox -s demo -- [FOLDER] [--serve]"),
+        (["one", "two"], "invalid arguments ['one', 'two']; usage:"),
+        (["."], "is not empty; choose another folder"),
     ],
 )
 def test_demo_rejects_invalid_arguments(

@@ -42,7 +42,7 @@ TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="run tests/core, too")
+    parser.addoption("--all", action="store_true", help="also run tests/core")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -86,7 +86,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_env_file() -> Iterator[None]:
-    """Keep what a developer's `.env` says of the application out of the tests."""
+    """Ignore the developer's `.env`."""
     with pytest.MonkeyPatch.context() as patch:
         for settings in BaseSettings.__subclasses__():
             patch.setitem(settings.model_config, "env_file", None)
@@ -111,7 +111,7 @@ async def settings(server_url: str) -> AsyncIterator[Settings]:
 
 @pytest.fixture(scope="session")
 async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    """An engine on a database whose schema is what the migrations made."""
+    """An engine on a database whose schema the migrations created."""
     engine = create_engine(settings.database)
     try:
         await migrations.upgrade(engine)
@@ -159,7 +159,7 @@ async def create_shared_tables(url: URL) -> None:
 
 @pytest.fixture
 async def connection(empty_database: URL) -> AsyncIterator[AsyncConnection]:
-    """A connection to a database without a table of ours."""
+    """A connection to an empty database; it has at most the shared tables."""
     engine = dialect.create_engine(empty_database)
     try:
         async with engine.connect() as connection:
@@ -240,6 +240,6 @@ def statement_limit(engine: AsyncEngine) -> StatementLimit:
         finally:
             event.remove(engine.sync_engine, "before_cursor_execute", see)
         listed = "\n\n".join(seen)
-        assert len(seen) <= count, f"{len(seen)} statements, at most {count} wanted:\n\n{listed}"
+        assert len(seen) <= count, f"{len(seen)} statements, expected at most {count}:\n\n{listed}"
 
     return limit

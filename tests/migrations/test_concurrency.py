@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.projects import Project, surroundings
+from tests.support.projects import Project, clean_environment
 from tests.support.revisions import add_revision
 
 # Waits until a file is there, though not endlessly: a test that fails leaves nothing running.
@@ -51,7 +51,7 @@ def test_upgrades_that_run_together_run_each_revision_once(
                     subprocess.Popen(
                         [made.program("python"), "-m", "alembic", "upgrade", "head"],
                         cwd=made.path,
-                        env=surroundings(made.path) | {"DATABASE_URL": url, "GO": str(go)},
+                        env=clean_environment(made.path) | {"DATABASE_URL": url, "GO": str(go)},
                         stderr=file,
                     )
                 )
@@ -76,7 +76,7 @@ def test_an_upgrade_that_is_killed_frees_the_lock(
         holder = subprocess.Popen(
             [made.program("alembic"), "upgrade", "head"],
             cwd=made.path,
-            env=surroundings(made.path) | {"DATABASE_URL": url, "GO": str(go)},
+            env=clean_environment(made.path) | {"DATABASE_URL": url, "GO": str(go)},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -47,7 +47,7 @@ DANGEROUS = {
 INDEX = 'op.create_index("ix_item_description", "item", ["description"])'
 
 
-def test_dangerous_operations_are_warned_of_and_silenced_line_by_line(
+def test_dangerous_operations_are_reported_and_suppressed_per_line(
     project: Callable[..., Project], database: str
 ) -> None:
     made = project(database)

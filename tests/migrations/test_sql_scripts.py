@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.projects import SUPPORT, Project, surroundings
+from tests.support.projects import SUPPORT, Project, clean_environment
 from tests.support.revisions import add_revision
 
 
@@ -77,7 +77,7 @@ def test_offline_sql_equals_an_online_upgrade(
         sql = subprocess.run(
             [made.program("alembic"), "upgrade", "head", "--sql"],
             cwd=made.path,
-            env=surroundings(made.path) | {"DATABASE_URL": url},
+            env=clean_environment(made.path) | {"DATABASE_URL": url},
             stdout=subprocess.PIPE,
             check=True,
         ).stdout

@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import present
+from tests.conftest import require_database
 from tests.support.applications import Answer, Application, wait_for
 from tests.support.projects import DATABASES, SECONDS_TO_STOP, SUPPORT, Project
 
 POOL_SIZE = 3
 POOL_TIMEOUT = 1
 WRITERS = 4
-TO_RECOVER = 15
+RECOVERY_TIMEOUT = 15
 
 # Sessions that are there, and those whose client was lost, or went without a word.
 SESSIONS = {
@@ -83,7 +83,7 @@ def server(
     request: pytest.FixtureRequest, lasting_project: Callable[..., Project]
 ) -> Iterator[Server]:
     """A server of each kind, migrated; all tests of this file share its project."""
-    database = present(request.param)
+    database = require_database(request.param)
     project = lasting_project(database)
     for script in ("faulty_application.py", "cancel_requests.py"):
         shutil.copy(SUPPORT / script, project.path)
@@ -153,7 +153,7 @@ def test_no_acknowledged_write_is_lost_while_the_database_restarts(
             assert application.ask("GET", "/health/live").status == 200
             assert len(acknowledged) == before
             server.start()
-            wait_for(lambda: len(acknowledged) >= before + 50, TO_RECOVER)
+            wait_for(lambda: len(acknowledged) >= before + 50, RECOVERY_TIMEOUT)
         finally:
             stop.set()
     for writer in writers:
@@ -191,7 +191,7 @@ def test_a_commit_that_has_begun_outlasts_the_request_timeout(impatient: Applica
 
 @on_servers
 @pytest.mark.parametrize(("seconds", "kill"), [(4, False), (1.5, True)], ids=["silent", "killed"])
-def test_a_commit_without_confirmation_is_a_504_that_invites_no_retry(
+def test_an_unconfirmed_commit_is_a_504_without_retry_after(
     impatient: Application, seconds: float, kill: bool
 ) -> None:
     query: dict[str, Any] = {"name": f"unknown-{kill}", "seconds": seconds, "kill": kill}

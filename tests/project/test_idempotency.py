@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import present
-from tests.support.applications import TO_ANSWER, Answer, Application, wait_for
+from tests.conftest import require_database
+from tests.support.applications import RESPONSE_TIMEOUT, Answer, Application, wait_for
 from tests.support.checks import check
 from tests.support.edits import edit
 from tests.support.projects import DATABASES, SUPPORT, Project
@@ -50,7 +50,7 @@ class Module:
 def module(
     request: pytest.FixtureRequest, lasting_project: Callable[..., Project]
 ) -> Iterator[Module]:
-    project = lasting_project(present(request.param))
+    project = lasting_project(require_database(request.param))
     opt_in(project)
     with project.server() as url:
         module = Module(project, url)
@@ -123,7 +123,7 @@ def test_a_key_of_a_killed_process_can_be_used_after_its_lease(module: Module) -
         assert isinstance(first.exception(), OSError)
     with module.serve(**lease) as application:
         while (answer := write(application)).status == 409:
-            assert time.monotonic() < started + LEASE + TO_ANSWER
+            assert time.monotonic() < started + LEASE + RESPONSE_TIMEOUT
         assert answer.status == 201
         assert time.monotonic() > started + LEASE
         assert write(application).headers["idempotency-replayed"] == "true"

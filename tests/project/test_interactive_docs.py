@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import BrowserMissingError, run_browser
-from tests.support.projects import SECONDS, Project, surroundings
+from tests.support.projects import COMMAND_TIMEOUT, Project, clean_environment
 
 SERVE = ["uvicorn", "app.main:app", "--log-level", "warning"]
 VIOLATIONS = """
@@ -48,14 +48,14 @@ def served(project: Project) -> Iterator[str]:
         with subprocess.Popen(
             [project.program("python"), "-m", *SERVE, "--fd", str(listener.fileno())],
             cwd=project.path,
-            env=surroundings(project.path) | {"DATABASE_URL": database},
+            env=clean_environment(project.path) | {"DATABASE_URL": database},
             pass_fds=[listener.fileno()],
         ) as server:
             try:
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             finally:
                 server.terminate()
-                server.wait(SECONDS)
+                server.wait(COMMAND_TIMEOUT)
 
 
 def test_the_docs_page_sends_requests_without_internet(

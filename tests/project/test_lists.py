@@ -85,7 +85,7 @@ def test_the_documented_lists_are_clean(project: Callable[..., Project]) -> None
     assert '"name": "created_before"' in (made.path / "docs/openapi.json").read_text("utf-8")
 
 
-def test_a_filter_without_a_column_stops_the_startup(project: Callable[..., Project]) -> None:
+def test_a_filter_without_a_column_prevents_startup(project: Callable[..., Project]) -> None:
     made = project("sqlite")
     field = "    placed_from: datetime | None = None\n"
     edit(made.path / SCHEMAS, '"-name"] = "id"\n', f'"-name"] = "id"\n{field}')

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.interruptions import interrupted
-from tests.support.projects import SECONDS, Project, run
+from tests.support.projects import COMMAND_TIMEOUT, Project, run
 
 pytestmark = pytest.mark.database("postgresql")
 
@@ -103,7 +103,7 @@ def test_an_interrupted_first_start_leaves_data_that_can_be_used(
     command = [made.program("python"), "-m", "tools.serve", "--port", "0"]
     begun = made.path / ".dev" / "PG_VERSION"
     with interrupted(command, made.path, short_folder, how):
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + COMMAND_TIMEOUT
         while not begun.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
     with interrupted(command, made.path, short_folder, how) as output:

@@ -61,7 +61,7 @@ def test_one_statement_per_row_fails_the_statement_limit(project: Callable[..., 
         "statement",
     )
     printed = made.python("-m", "pytest", "-q", TEST, status=1).stdout
-    assert "AssertionError: 4 statements, at most 2 wanted:" in printed
+    assert "AssertionError: 4 statements, expected at most 2:" in printed
     assert len(re.findall("^E +FROM item", printed, re.MULTILINE)) == 3
 
 

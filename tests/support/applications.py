@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from tests.support.projects import Served
 
 # Seconds: for an answer, until a database that is back is used.
-TO_ANSWER = 20
+RESPONSE_TIMEOUT = 20
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Application:
         **query: object,
     ) -> Iterator[HTTPResponse]:
         """Send a request; yield its answer before it is read."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=TO_ANSWER)) as connection:
+        with closing(
+            HTTPConnection("127.0.0.1", self.port, timeout=RESPONSE_TIMEOUT)
+        ) as connection:
             sent = {"content-type": "application/json"} if body else {}
             connection.request(
                 method, f"{path}?{urlencode(query)}", body, sent | dict(headers or {})
@@ -86,7 +88,7 @@ class Application:
             time.sleep(0.02)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = TO_ANSWER) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = RESPONSE_TIMEOUT) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"

@@ -37,15 +37,15 @@ def run_browser(folder: Path) -> Iterator[Browser]:
     Raises BrowserMissingError.
     """
     found = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    surroundings: dict[str, str | float | bool] = {**os.environ}
+    variables: dict[str, str | float | bool] = {**os.environ}
     if not found:
         if (sys.platform, platform.machine()) != ("linux", "x86_64") or not shutil.which("npm"):
             raise BrowserMissingError(MISSING)
         found = str(deliver(folder))
-        surroundings["LD_LIBRARY_PATH"] = str(folder / "al2023" / "lib")
-        surroundings["FONTCONFIG_FILE"] = str(folder / "fonts.conf")
+        variables["LD_LIBRARY_PATH"] = str(folder / "al2023" / "lib")
+        variables["FONTCONFIG_FILE"] = str(folder / "fonts.conf")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=OPTIONS, env=surroundings)
+        browser = playwright.chromium.launch(executable_path=found, args=OPTIONS, env=variables)
         try:
             yield browser
         finally:

@@ -10,7 +10,7 @@ from app.core.dialect import create_sync_engine
 from app.core.settings import get_settings
 
 # A percent sign is one.
-LITERALLY = {"no_parameters": True}
+NO_PARAMETERS = {"no_parameters": True}
 
 if __name__ == "__main__":
     statements = sys.argv[1:]
@@ -20,7 +20,7 @@ if __name__ == "__main__":
     rows: list[list[object]] = []
     with engine.begin() as connection:
         for statement in statements:
-            result = connection.exec_driver_sql(statement, execution_options=LITERALLY)
+            result = connection.exec_driver_sql(statement, execution_options=NO_PARAMETERS)
             rows = [list(row) for row in result] if result.returns_rows else []
     engine.dispose()
     print(json.dumps(rows, default=str))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.projects import SECONDS, surroundings
+from tests.support.projects import COMMAND_TIMEOUT, clean_environment
 
 SECONDS_TO_STOP = 60
 
@@ -24,7 +24,7 @@ class Output:
 
     def wait_for(self, text: str) -> str:
         """Return everything printed once `text` is among it."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + COMMAND_TIMEOUT
         while time.monotonic() < deadline:
             printed = self.file.read_text("utf-8", errors="replace")
             if text in printed:
@@ -53,7 +53,7 @@ def interrupted(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=surroundings(folder) | own,
+            env=clean_environment(folder) | own,
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
@@ -65,20 +65,20 @@ def interrupted(
         (os.killpg if how is signal.SIGINT else os.kill)(process.pid, how)
         process.wait(SECONDS_TO_STOP)
     finally:
-        survivors = outliving(temporary)
+        survivors = surviving_processes(temporary)
         for survivor in survivors:
             survivor.kill()
     printed = file.read_text("utf-8", errors="replace")
     assert not survivors, printed
-    assert not left_in(temporary), printed
+    assert not remaining_files(temporary), printed
 
 
-def left_in(temporary: Path) -> list[Path]:
+def remaining_files(temporary: Path) -> list[Path]:
     """Return what stayed in a temporary folder, without the locks that uv leaves everywhere."""
     return [path for path in temporary.iterdir() if not path.match("uv-*.lock")]
 
 
-def outliving(temporary: Path) -> list[psutil.Process]:
+def surviving_processes(temporary: Path) -> list[psutil.Process]:
     """Return the processes that are still running after 5 seconds, in which servers shut down."""
     return psutil.wait_procs(list(processes_of(temporary)), timeout=5)[1]
 

@@ -32,7 +32,7 @@ QUESTIONS = {
     if not name.startswith("_") and question.get("when") is not False and question.get("ask", True)
 }
 DATABASES = ("postgresql", "mysql", "sqlite")
-SECONDS = 600
+COMMAND_TIMEOUT = 600
 SECONDS_TO_STOP = 20
 
 
@@ -119,8 +119,8 @@ class Project:
         if "pytest" in command and self.database != "sqlite":
             variables.setdefault("TEST_DATABASE_URL", shared_server(self.environment))
         server = forks(self.program("python"), self.environment)
-        variables = surroundings(self.path) | variables
-        done = server.run(arguments, self.path, variables, SECONDS)
+        variables = clean_environment(self.path) | variables
+        done = server.run(arguments, self.path, variables, COMMAND_TIMEOUT)
         assert done.returncode == status, f"{command} gave {done.returncode}:\n{done.stdout}"
         return done
 
@@ -162,7 +162,7 @@ class Project:
         with subprocess.Popen(
             [self.program("python"), script, str(folder), str(initialized(self.environment))],
             cwd=self.path,
-            env=surroundings(self.path) | {"PYTHONPATH": str(self.path)},
+            env=clean_environment(self.path) | {"PYTHONPATH": str(self.path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -173,7 +173,7 @@ class Project:
                 yield process.stdout.readline().strip()
             finally:
                 process.stdin.close()
-                process.wait(SECONDS)
+                process.wait(COMMAND_TIMEOUT)
 
     @contextmanager
     def serve(
@@ -185,7 +185,7 @@ class Project:
             process = subprocess.Popen(
                 [self.program("python"), *command],
                 cwd=self.path,
-                env=surroundings(self.path) | {"DATABASE_URL": url} | variables,
+                env=clean_environment(self.path) | {"DATABASE_URL": url} | variables,
                 stdout=output,
                 stderr=output,
             )
@@ -269,7 +269,7 @@ def shared_server(environment: Path) -> str:
 @cache
 def forks(python: str, environment: Path) -> Forks:
     """Return the process that forks for an environment; each worker starts it once."""
-    variables = surroundings(environment)
+    variables = clean_environment(environment)
     # Of a single test; each command gets its own.
     variables.pop("PYTHONPATH", None)
     return Forks(python, variables)
@@ -282,18 +282,18 @@ def run(
     done = subprocess.run(
         command,
         cwd=folder,
-        env=surroundings(folder) | variables,
+        env=clean_environment(folder) | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=SECONDS,
+        timeout=COMMAND_TIMEOUT,
         check=False,
     )
     assert done.returncode == status, f"{command} gave {done.returncode}:\n{done.stdout}"
     return done
 
 
-def surroundings(folder: Path) -> dict[str, str]:
+def clean_environment(folder: Path) -> dict[str, str]:
     """Return the environment for a command in a folder, without what belongs to this test run."""
     ours = (
         *("PYTEST_", "NOX_", "DATABASE_", "TEST_DATABASE_", "MIGRATION_"),

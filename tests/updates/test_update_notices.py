@@ -92,7 +92,7 @@ def test_the_workflow_pushes_one_branch_per_version(
 
     release_twice(template)
     calls = run_workflow(made, origin, tmp_path / "first")
-    title = "Update from the template: template-v10001.0.0"
+    title = "Update to template v10001.0.0"
     news = tmp_path / "first/found/news.md"
     asks = "pr|list|--head|template-v10001.0.0|--state|all|--json|number|"
     creates = f"pr|create|--head|template-v10001.0.0|--title|{title}|--body-file|{news}|"

@@ -19,7 +19,15 @@ import pytest
 import yaml
 
 from tests.support.checks import TESTS_OF_MODELS
-from tests.support.projects import DATABASES, QUESTIONS, Project, render, run, surroundings, update
+from tests.support.projects import (
+    DATABASES,
+    QUESTIONS,
+    Project,
+    clean_environment,
+    render,
+    run,
+    update,
+)
 from tests.support.repositories import (
     RELEASES,
     USERS_OWN,
@@ -567,7 +575,7 @@ def test_an_interrupted_update_can_be_aborted_and_repeated(
         process = subprocess.Popen(
             command,
             cwd=made.path,
-            env=surroundings(made.path) | {"PYTHONWARNINGS": "ignore"},
+            env=clean_environment(made.path) | {"PYTHONWARNINGS": "ignore"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

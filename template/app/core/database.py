@@ -57,7 +57,7 @@ def _pool_options(settings: DatabaseSettings) -> dict[str, Any]:
 
 
 def _ping_idle_connections(engine: Engine) -> None:
-    """Ping a connection that was idle before it is used; if it is dead, renew the whole pool.
+    """Ping an idle connection before its use; if it is dead, replace the whole pool.
 
     SQLAlchemy's `pool_pre_ping` pings before every use: three round trips with asyncpg.
     """

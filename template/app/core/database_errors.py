@@ -59,35 +59,35 @@ class OutcomeUnknownError(AppError):
 
 
 def to_app_error(
-    error: DBAPIError, fields: Mapping[str, Location] | None = None, whole: Location | None = None
+    error: DBAPIError, fields: Mapping[str, Location] | None = None, default: Location | None = None
 ) -> AppError | None:
     """Return the error to respond with; None if the server itself is at fault.
 
-    `fields` maps names of request fields to their locations; other errors are located at `whole`,
-    by default [].
+    `fields` maps names of request fields to their locations; other errors are located at
+    `default`, or at [] if it is None.
     """
     match classify_error(error):
         case ErrorKind.CONFLICT:
             names, reason = find_conflict(error)
             summary = "; ".join(f"{name} {reason}" for name in names)
-            details = _error_details(names, reason, fields or {}, whole or [])
+            details = _error_details(names, reason, fields or {}, default or [])
             return ConflictError(f"Conflict with stored data: {summary}.", details)
         case ErrorKind.INVALID_VALUE:
             return InvalidError("A value is out of range, too long or malformed for its column.")
         case ErrorKind.RETRYABLE:
-            return UnavailableError("Concurrent requests changed the same rows; try again.")
+            return UnavailableError("The transaction conflicted with a concurrent one; try again.")
         case ErrorKind.UNAVAILABLE:
             return UnavailableError("The database is unavailable or timed out; try again.")
     return None
 
 
 def _error_details(
-    names: Sequence[str], reason: str, fields: Mapping[str, Location], whole: Location
+    names: Sequence[str], reason: str, fields: Mapping[str, Location], default: Location
 ) -> list[ErrorDetail]:
     details = [
         ErrorDetail(location=fields[name], reason=reason) for name in names if name in fields
     ]
-    return details or [ErrorDetail(location=whole, reason=f"{name} {reason}") for name in names]
+    return details or [ErrorDetail(location=default, reason=f"{name} {reason}") for name in names]
 
 
 def find_conflict(error: DBAPIError) -> tuple[list[str], str]:
@@ -157,14 +157,15 @@ async def _body_fields(request: Request) -> Iterable[str]:
     return body if isinstance(body, dict) else ()
 
 
-def log_unavailable(error: Exception) -> None:
+def log_unavailable(error: Exception, event: str = "database unavailable") -> None:
     """Log the driver's error in one line per response, without traceback or values."""
-    logger.warning("database unavailable", **describe(error))
+    logger.warning(event, **describe(error))
 
 
 async def handle_database_error(request: Request, error: DBAPIError) -> Response:
+    is_retryable = classify_error(error) is ErrorKind.RETRYABLE
     # app.core.middleware.retries runs the request again until its attempts are used up.
-    if request.scope.get("retries") and classify_error(error) is ErrorKind.RETRYABLE:
+    if request.scope.get("retries") and is_retryable:
         raise error
     app_error = to_app_error(error)
     # Raised before the body is read: an error that is raised again reaches this handler a second
@@ -174,7 +175,7 @@ async def handle_database_error(request: Request, error: DBAPIError) -> Response
     if isinstance(app_error, ConflictError):
         app_error = to_app_error(error, await locate_fields(request)) or app_error
     if isinstance(app_error, UnavailableError):
-        log_unavailable(error)
+        log_unavailable(error, "transaction conflict" if is_retryable else "database unavailable")
     return await handle_app_error(request, app_error)
 
 
@@ -194,7 +195,7 @@ def has_precondition(request: Request) -> bool:
 
 
 async def handle_exhausted_pool(request: Request, error: PoolTimeoutError) -> Response:
-    log_unavailable(error)
+    log_unavailable(error, "connection pool exhausted")
     busy = UnavailableError("All database connections are in use; try again.")
     return await handle_app_error(request, busy)
 

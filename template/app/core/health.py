@@ -18,13 +18,13 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("/live")
 async def live() -> dict[str, str]:
-    """The process responds."""
+    """Return 200 while the process is running."""
     return {"status": "ok"}
 
 
 @router.get("/ready", responses={503: {"description": "The database is unavailable."}})
 async def ready(request: Request) -> dict[str, str]:
-    """The database responds, too."""
+    """Return 200 if the database is reachable, otherwise 503."""
     factory: SessionFactory = request.app.state.session_factory
     try:
         async with asyncio.timeout(READINESS_TIMEOUT), factory() as session:

@@ -1,4 +1,4 @@
-"""Structured logs on stderr: JSON lines, or a readable format at a terminal."""
+"""Structured logs on stderr: JSON lines, or a readable format in a terminal."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ class LogSettings(BaseSettings):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     """Uvicorn's `--log-level` takes precedence, unless it is `info`, its default."""
     format: Literal["auto", "json", "console"] = "auto"
-    """`auto` is `console` at a terminal, else `json`."""
+    """`auto` is `console` in a terminal, otherwise `json`."""
 
 
 def configure_logs() -> None:

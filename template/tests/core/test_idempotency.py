@@ -312,7 +312,7 @@ async def test_failure_to_release_a_key_does_not_hide_the_error(
 
 
 @pytest.mark.parametrize("value", ["inf", "24h", "0"])
-def test_invalid_setting_stops_the_startup(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_invalid_setting_prevents_startup(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("IDEMPOTENCY_TTL", value)
     with pytest.raises(SettingsError, match=f"IDEMPOTENCY_TTL='{value}': "):
         idempotent(Record)

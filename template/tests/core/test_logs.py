@@ -46,7 +46,7 @@ def log(
     """Return what is printed, as in a process that serves and has not configured logging before."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with as_at_start(), redirect_stderr(io.StringIO()) as printed:
+    with unconfigured_logging(), redirect_stderr(io.StringIO()) as printed:
         if server_level:
             # What `uvicorn --log-level` does before it imports the application.
             uvicorn.Config("app.main:create_app", log_level=server_level)
@@ -57,7 +57,7 @@ def log(
 
 
 @contextmanager
-def as_at_start() -> Iterator[None]:
+def unconfigured_logging() -> Iterator[None]:
     """Take the handlers and levels of this process away, and restore them at the end."""
     levels = [logger.level for logger in LOGGERS]
     before = structlog.get_config()
@@ -95,7 +95,7 @@ def test_console_format_is_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "{" not in printed
 
 
-def test_an_invalid_log_level_stops_the_start_with_one_line(
+def test_an_invalid_log_level_prevents_startup_with_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LOG_LEVEL", "LOUD")

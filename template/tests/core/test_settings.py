@@ -110,7 +110,7 @@ def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.process
-def test_an_invalid_variable_stops_the_start() -> None:
+def test_an_invalid_variable_prevents_startup() -> None:
     process = subprocess.run(
         [sys.executable, "-m", "uvicorn", "app.main:app"],
         cwd=PROJECT_ROOT,

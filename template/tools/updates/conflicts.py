@@ -99,5 +99,5 @@ if __name__ == "__main__":
     for line in found:
         print(line)
     if found:
-        sys.exit("Resolve what the template update left open: docs/updating.md describes how.")
+        sys.exit("Resolve these conflicts of the template update; see docs/updating.md.")
     (folder / MOVED_FILES).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Retries of requests whose transaction failed by a deadlock or a concurrent change."""
+"""Retries of requests whose transaction failed with a deadlock or a concurrent change."""
 
 from fastapi import FastAPI
 from pydantic import Field
@@ -14,7 +14,7 @@ from app.core.settings import FROM_ENVIRONMENT, Seconds, read_settings
 
 
 class RetrySettings(BaseSettings):
-    """Retries of transactions that lost a race for rows."""
+    """Retries of transactions that failed with a deadlock or a concurrent change."""
 
     model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="RETRY_")
 

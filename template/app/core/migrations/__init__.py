@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def find_model_modules() -> list[str]:
-    """Return the dotted names of modules below app/modules that are, or are in, a `models`."""
+    """Return the dotted names of modules in app/modules named `models`, or in such a package."""
     folder = PROJECT_ROOT / "app" / "modules"
     files = (file.relative_to(PROJECT_ROOT).with_suffix("") for file in folder.rglob("*.py"))
     modules = (file.parent if file.name == "__init__" else file for file in files)

@@ -15,7 +15,7 @@ from app.core.migrations.dialect import MigrationSession, is_lock_timeout
 def report_failures(context: MigrationContext, session: MigrationSession) -> Iterator[None]:
     """Add a report to any error that a revision raises.
 
-    Raises CommandError for an error of the database; other exceptions get the report as notes.
+    Raises CommandError for a database error; other exceptions get the report as notes.
     """
     steps = _record_steps(context, session)
     try:

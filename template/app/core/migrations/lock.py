@@ -83,8 +83,8 @@ def _acquire(session: MigrationSession, timeout: int) -> None:
         holder = f"{session.lock_holder()} is migrating {session.connection.engine.url!r}"
         if time.monotonic() >= deadline:
             raise CommandError(
-                f"{holder} and has not finished within {timeout} s (MIGRATION_WAIT_TIMEOUT);"
-                " run this command again when it has"
+                f"{holder} and has not finished within {timeout} s (MIGRATION_WAIT_TIMEOUT)."
+                " Run this command again after it has finished, or increase the timeout."
             )
         if not is_logged:
             logger.info("%s; waiting up to %d s", holder, timeout)

@@ -35,7 +35,9 @@ class PageQuery(WriteSchema):
         description="`next_cursor` of the previous page",
         json_schema_extra={"format": "cursor"},
     )
-    total: bool = Field(default=False, description="Count the rows of all pages, which takes time")
+    total: bool = Field(
+        default=False, description="Include the total number of rows, which costs one more query"
+    )
 
     @property
     def order(self) -> str:

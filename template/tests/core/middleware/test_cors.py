@@ -77,7 +77,7 @@ async def test_error_responses_have_cors_headers(configured_app: Callable[..., F
         ({"CORS_ALLOW_ORIGIN_REGEX": "("}, "CORS_ALLOW_ORIGIN_REGEX='\\(': "),
     ],
 )
-def test_an_invalid_setting_stops_the_start_with_one_line(
+def test_an_invalid_setting_prevents_startup_with_one_line(
     configured_app: Callable[..., FastAPI], variables: dict[str, str], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message) as caught:

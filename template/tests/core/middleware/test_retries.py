@@ -127,7 +127,7 @@ async def test_a_deadlock_in_the_last_attempt_returns_503(
 
 
 @pytest.mark.parametrize("value", ["-1", "inf", "nan", "1e300"])
-def test_an_invalid_duration_stops_the_start(
+def test_an_invalid_duration_prevents_startup(
     configured_app: Callable[..., FastAPI], value: str
 ) -> None:
     with pytest.raises(SettingsError, match=f"RETRY_WAIT='{value}': "):

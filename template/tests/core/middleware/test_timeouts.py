@@ -95,7 +95,7 @@ async def test_a_timeout_error_of_the_handler_is_an_internal_server_error(
 
 
 @pytest.mark.parametrize("value", ["-1", "inf", "nan", "1e300"])
-def test_an_invalid_duration_stops_the_start(
+def test_an_invalid_duration_prevents_startup(
     configured_app: Callable[..., FastAPI], value: str
 ) -> None:
     with pytest.raises(SettingsError, match=f"REQUEST_TIMEOUT='{value}': "):

@@ -55,7 +55,7 @@ async def test_probes_accept_any_host(configured_app: Callable[..., FastAPI], ro
     "host",
     ["https://example.com", "example.com:80", "example.com/", "a.*.com", "*example.com", "a..b"],
 )
-def test_an_invalid_host_stops_the_start_with_one_line(
+def test_an_invalid_host_prevents_startup_with_one_line(
     configured_app: Callable[..., FastAPI], host: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:

@@ -157,15 +157,19 @@ async def _body_fields(request: Request) -> Iterable[str]:
     return body if isinstance(body, dict) else ()
 
 
-def log_unavailable(error: Exception, event: str = "database unavailable") -> None:
+def log_unavailable(error: Exception) -> None:
     """Log the driver's error in one line per response, without traceback or values."""
+    event = "database unavailable"
+    if isinstance(error, PoolTimeoutError):
+        event = "connection pool exhausted"
+    elif isinstance(error, DBAPIError) and classify_error(error) is ErrorKind.RETRYABLE:
+        event = "transaction conflict"
     logger.warning(event, **describe(error))
 
 
 async def handle_database_error(request: Request, error: DBAPIError) -> Response:
-    is_retryable = classify_error(error) is ErrorKind.RETRYABLE
     # app.core.middleware.retries runs the request again until its attempts are used up.
-    if request.scope.get("retries") and is_retryable:
+    if request.scope.get("retries") and classify_error(error) is ErrorKind.RETRYABLE:
         raise error
     app_error = to_app_error(error)
     # Raised before the body is read: an error that is raised again reaches this handler a second
@@ -175,7 +179,7 @@ async def handle_database_error(request: Request, error: DBAPIError) -> Response
     if isinstance(app_error, ConflictError):
         app_error = to_app_error(error, await locate_fields(request)) or app_error
     if isinstance(app_error, UnavailableError):
-        log_unavailable(error, "transaction conflict" if is_retryable else "database unavailable")
+        log_unavailable(error)
     return await handle_app_error(request, app_error)
 
 
@@ -195,7 +199,7 @@ def has_precondition(request: Request) -> bool:
 
 
 async def handle_exhausted_pool(request: Request, error: PoolTimeoutError) -> Response:
-    log_unavailable(error, "connection pool exhausted")
+    log_unavailable(error)
     busy = UnavailableError("All database connections are in use; try again.")
     return await handle_app_error(request, busy)
 

@@ -253,6 +253,6 @@ async def test_an_exhausted_pool_returns_503_and_logs_it(
             with capture_logs() as lines:
                 response = await client.get(path)
             assert response.status_code == 503
-            [line] = [line for line in lines if line["event"] == "database unavailable"]
+            [line] = [line for line in lines if line["event"] == "connection pool exhausted"]
             assert line["reason"].startswith("QueuePool limit of size 1 overflow 0 reached")
     await engine.dispose()

@@ -11,6 +11,7 @@ from fastapi import Body, FastAPI
 from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped
+from structlog.testing import capture_logs
 
 from app.core import dialect
 from app.core.database import SessionDep, SessionFactory, create_session_factory
@@ -119,10 +120,12 @@ async def test_a_deadlocked_request_is_retried(
 
 
 @pytest.mark.parametrize("attempts", [1], indirect=True)
-async def test_a_deadlock_in_the_last_attempt_returns_503(
+async def test_a_deadlock_in_the_last_attempt_returns_503_and_logs_it(
     client: httpx2.AsyncClient, attempts_made: list[Attempt]
 ) -> None:
-    assert await change(client) == [200, 503]
+    with capture_logs() as lines:
+        assert await change(client) == [200, 503]
+    assert [line["event"] for line in lines].count("transaction conflict") == 1
     assert len(attempts_made) == len({one.half for one in attempts_made})
 
 

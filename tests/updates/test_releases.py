@@ -100,6 +100,10 @@ def edit(made: Project) -> None:
     names = [name for name in (REFORMATTED, MOVED) if (made.path / name).exists()]
     made.run("ruff", "format", "--quiet", "--line-length", "60", *names)
     (made.path / OWN_FILE).write_text("PRICES = [1, 2]\n", "utf-8")
+    # Releases before 0.3.0 have no such commands.
+    for command in ("openapi", "settings_reference"):
+        if (made.path / f"tools/{command}.py").exists():
+            made.python("-m", f"tools.{command}")
 
 
 # Files in which these edits overlap with the template's changes.

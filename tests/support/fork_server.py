@@ -65,7 +65,9 @@ def serve(connection: socket.socket) -> dict[str, Any]:
         connection.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
-def prepare_process(arguments: list[str], folder: str, variables: dict[str, str]) -> types.ModuleType:
+def prepare_process(
+    arguments: list[str], folder: str, variables: dict[str, str]
+) -> types.ModuleType:
     """Make this process what `python` with these arguments is before it runs anything."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
@@ -110,4 +112,6 @@ if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as control:
         control.send(b"ready")
         asked = serve(control)
-    run(prepare_process(asked["arguments"], asked["folder"], asked["variables"]), asked["arguments"])
+    run(
+        prepare_process(asked["arguments"], asked["folder"], asked["variables"]), asked["arguments"]
+    )

@@ -56,7 +56,6 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 FROM_ENVIRONMENT = SettingsConfigDict(
     env_file=PROJECT_ROOT / ".env",
-    env_file_encoding="utf-8",
     env_ignore_empty=True,
     extra="ignore",
 )

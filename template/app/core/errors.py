@@ -130,12 +130,7 @@ async def handle_http_error(request: Request, error: HTTPException) -> Response:
 
 def allowed_methods(request: Request) -> list[str]:
     """Return the methods of all routes of a path; Starlette lists those of the first route only."""
-    return [
-        method.value
-        for method in HTTPMethod
-        for scope in [{**request.scope, "method": method.value}]
-        if has_route(scope)
-    ]
+    return [method for method in HTTPMethod if has_route({**request.scope, "method": method})]
 
 
 async def handle_invalid_request(_request: Request, error: RequestValidationError) -> Response:

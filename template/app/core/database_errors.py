@@ -184,18 +184,14 @@ async def handle_database_error(request: Request, error: DBAPIError) -> Response
 
 
 async def handle_stale_data(request: Request, error: StaleDataError) -> Response:
-    if has_precondition(request):
+    # `If-Match: *` does not limit the request to certain versions.
+    if request.headers.get("If-Match", "*") != "*":
         return await handle_app_error(request, PreconditionFailedError())
     # Without If-Match, the client may overwrite any version, so the request is retried.
     if request.scope.get("retries"):
         raise error
     conflict = ConflictError("A concurrent request changed or deleted the resource; try again.")
     return await handle_app_error(request, conflict)
-
-
-def has_precondition(request: Request) -> bool:
-    """Return whether the request's `If-Match` limits it to certain versions."""
-    return request.headers.get("If-Match", "*") != "*"
 
 
 async def handle_exhausted_pool(request: Request, error: PoolTimeoutError) -> Response:

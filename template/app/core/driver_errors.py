@@ -79,7 +79,10 @@ def describe(error: Exception) -> dict[str, Any]:
     if isinstance(error, DBAPIError) and error.orig is not None:
         # SQLAlchemy's adapters of async drivers raise their own errors from the driver's.
         cause = error.orig.__cause__ or error.orig
-    found = {"error": type(cause).__name__, "code": _code(cause), "reason": _first_line(cause)}
+    # Drivers append details on further lines, which may quote stored values.
+    lines = str(cause.args[-1]).splitlines() if cause.args else []
+    reason = lines[0] if lines else ""
+    found = {"error": type(cause).__name__, "code": _code(cause), "reason": reason}
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
@@ -88,9 +91,3 @@ def _code(error: BaseException) -> object:
     if error.args and isinstance(error.args[0], int):
         return error.args[0]
     return getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
-
-
-def _first_line(error: BaseException) -> str:
-    # Drivers append details on further lines, which may quote stored values.
-    lines = str(error.args[-1]).splitlines() if error.args else []
-    return lines[0] if lines else ""

@@ -5,7 +5,6 @@ from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import (
@@ -113,7 +112,7 @@ def problem(
         errors=list(errors) or None,
         request_id=request_id,
     )
-    content = jsonable_encoder(body, exclude_none=True)
+    content = body.model_dump(mode="json", exclude_none=True)
     return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 

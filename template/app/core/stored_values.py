@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import (
     Column,
-    Dialect,
     FetchedValue,
     Select,
     bindparam,
@@ -26,6 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
 from sqlalchemy.orm.attributes import set_committed_value
 
+from app.core.dialect import DIALECT
+
 # Returns whether a column stores a value unchanged.
 Check: TypeAlias = Callable[[Any], bool]
 
@@ -34,7 +35,6 @@ MAX_ROWS = 1000
 # Digits that a float holds exactly: SQLite stores decimals as floats.
 FLOAT_DIGITS = 15
 EXACT = (types.Boolean, types.Enum, types.Integer, types.LargeBinary, types.String, types.Uuid)
-CHECKS: dict[Mapper[Any], list[tuple[str, Check]]] = {}
 
 
 @event.listens_for(Session, "after_flush")
@@ -43,22 +43,19 @@ def read_back(session: Session, context: UOWTransaction) -> None:
     found: defaultdict[tuple[Mapper[Any], tuple[str, ...]], list[Any]] = defaultdict(list)
     for entity in (*session.new, *session.dirty):
         state: InstanceState[Any] = inspect(entity)
-        if names := _possibly_changed(session, state):
+        if names := _possibly_changed(state):
             found[state.mapper, tuple(names)].append(state)
     for (mapper, attributes), states in found.items():
         for start in range(0, len(states), MAX_ROWS):
             _read(session, context, mapper, attributes, states[start : start + MAX_ROWS])
 
 
-def _possibly_changed(session: Session, state: InstanceState[Any]) -> list[str]:
+def _possibly_changed(state: InstanceState[Any]) -> list[str]:
     """Return the attributes that were set to a value that the column may change."""
-    checks = CHECKS.get(state.mapper)
-    if checks is None:
-        checks = CHECKS[state.mapper] = _checks(session, state.mapper)
     values = state.dict
     names = [
         name
-        for name, check in checks
+        for name, check in _checks(state.mapper)
         if (value := values.get(name)) is not None and not check(value)
     ]
     if not names or state.pending:
@@ -98,18 +95,18 @@ def _statement(mapper: Mapper[Any], names: tuple[str, ...]) -> Select[Any]:
     return statement.where(one.in_(bindparam("keys", expanding=True)))
 
 
-def _checks(session: Session, mapper: Mapper[Any]) -> list[tuple[str, Check]]:
-    dialect = session.get_bind(mapper).dialect
+@cache
+def _checks(mapper: Mapper[Any]) -> list[tuple[str, Check]]:
     columns = {one.key: one.columns[0] for one in mapper.column_attrs}
     checks = {
-        name: _column_check(column, dialect)
+        name: _column_check(column)
         for name, column in columns.items()
         if isinstance(column, Column)
     }
     return [(name, check) for name, check in checks.items() if check]
 
 
-def _column_check(column: Column[Any], dialect: Dialect) -> Check | None:
+def _column_check(column: Column[Any]) -> Check | None:
     """Return the check of a column, or None if it stores all values unchanged.
 
     A custom type may have a method `stores_unchanged`; without one, every value may change.
@@ -120,10 +117,10 @@ def _column_check(column: Column[Any], dialect: Dialect) -> Check | None:
     if isinstance(column.type, types.TypeDecorator):
         own: Check = getattr(column.type, "stores_unchanged", _never)
         return own
-    return _type_check(column.type.dialect_impl(dialect), dialect)
+    return _type_check(column.type.dialect_impl(DIALECT))
 
 
-def _type_check(kind: types.TypeEngine[Any], dialect: Dialect) -> Check | None:
+def _type_check(kind: types.TypeEngine[Any]) -> Check | None:
     match kind:
         case types.CHAR() | types.NCHAR():
             # Padded, or stripped.
@@ -134,7 +131,7 @@ def _type_check(kind: types.TypeEngine[Any], dialect: Dialect) -> Check | None:
             expected = kind.python_type
             return lambda value: type(value) is expected
         case types.Float():
-            return _is_float if _is_double(kind, dialect) else _never
+            return _is_float if _is_double(kind) else _never
         case types.Numeric(scale=int(), asdecimal=True):
             return lambda value: _has_scale(value, kind.scale)
         case types.DateTime(timezone=False) | types.Time(timezone=False):
@@ -150,8 +147,8 @@ def _is_float(value: object) -> bool:
     return type(value) is float
 
 
-def _is_double(kind: types.Float[Any], dialect: Dialect) -> bool:
-    return dialect.name != "mysql" and kind.precision is None and not isinstance(kind, types.REAL)
+def _is_double(kind: types.Float[Any]) -> bool:
+    return DIALECT.name != "mysql" and kind.precision is None and not isinstance(kind, types.REAL)
 
 
 def _has_scale(value: Any, scale: int | None) -> bool:

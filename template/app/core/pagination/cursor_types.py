@@ -31,7 +31,8 @@ def stored_type(column_type: TypeEngine[Any]) -> tuple[TypeEngine[Any], tuple[Co
         if type(stored).process_bind_param is not TypeDecorator.process_bind_param:
             conversions.append(partial(_bind, stored))
         stored = stored.impl_instance
-    if isinstance(stored, Enum) and (processor := _processor(stored)):
+    processor = stored.bind_processor(DIALECT)
+    if processor and isinstance(stored, Enum):
         conversions.append(processor)
     return stored, tuple(conversions)
 
@@ -40,18 +41,13 @@ def _bind(decorator: TypeDecorator[Any], value: Any) -> Any:
     return decorator.process_bind_param(value, DIALECT)
 
 
-def _processor(stored: TypeEngine[Any]) -> Convert | None:
-    processor: Convert | None = stored.bind_processor(DIALECT)
-    return processor
-
-
 def cursor_type(stored: TypeEngine[Any]) -> Any:
     """Return the type as which Pydantic validates stored values.
 
     Raises TypeError for a type that a cursor cannot encode, or that the database compares in
     another order than it sorts.
     """
-    is_bindable = AfterValidator(partial(_check_bindable, _processor(stored)))
+    is_bindable = AfterValidator(partial(_check_bindable, stored.bind_processor(DIALECT)))
     return Annotated[_python_type(stored), is_bindable]
 
 

@@ -15,7 +15,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.types import Scope
 
 from app.core.settings import FROM_ENVIRONMENT, read_settings
 
@@ -40,7 +39,7 @@ def configure_telemetry() -> TelemetryConfig:
     os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
     return {
         "auto_configure": _is_collector_configured() and _is_exporter_installed(),
-        "exclude": _is_probe,
+        "exclude": lambda scope: scope["path"].endswith(PROBES),
         # Exception messages may quote stored values.
         "logs": False,
         # A span per dependency, endpoint and response costs a fifth of the throughput.
@@ -65,11 +64,6 @@ def _is_exporter_installed() -> bool:
         )
         return False
     return True
-
-
-def _is_probe(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path.endswith(PROBES)
 
 
 def trace_statements(engine: AsyncEngine) -> None:

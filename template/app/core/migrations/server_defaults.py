@@ -10,11 +10,7 @@ from sqlalchemy import Column, Connection, DefaultClause, Identity, MetaData, Ta
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
-from app.core.migrations.dialect import (
-    DROP_TEMPORARY_TABLE,
-    NORMALIZES_DEFAULTS,
-    is_permission_denied,
-)
+from app.core.migrations import dialect
 
 UNKNOWN = object()
 
@@ -44,7 +40,7 @@ def compare_server_default(
     arg: Any = new.arg
     wanted = Column("value", column.type, server_default=arg)
     if not _is_stored_as(context.connection, old, wanted):
-        if not NORMALIZES_DEFAULTS:
+        if not dialect.NORMALIZES_DEFAULTS:
             return PriorityDispatchResult.CONTINUE
         change.modify_server_default = new
     return PriorityDispatchResult.STOP
@@ -72,9 +68,9 @@ def _normalized_default(connection: Connection | None, column: Column[Any]) -> o
             # Not Table.create and Table.drop, which would also create and drop a native enum type.
             connection.execute(CreateTable(table))
             [reflected] = inspect(connection).get_columns(table.name)
-            connection.exec_driver_sql(f"{DROP_TEMPORARY_TABLE} {table.name}")
+            connection.exec_driver_sql(f"{dialect.DROP_TEMPORARY_TABLE} {table.name}")
     except DBAPIError as error:
-        if is_permission_denied(error):
+        if dialect.is_permission_denied(error):
             raise
         return UNKNOWN
     return reflected["default"]

@@ -55,9 +55,7 @@ def _split(value: object) -> object:
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 FROM_ENVIRONMENT = SettingsConfigDict(
-    env_file=PROJECT_ROOT / ".env",
-    env_ignore_empty=True,
-    extra="ignore",
+    env_file=PROJECT_ROOT / ".env", env_ignore_empty=True, extra="ignore"
 )
 
 

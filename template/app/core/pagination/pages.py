@@ -77,11 +77,7 @@ class PageResult(Generic[ItemT]):
 
     @classmethod
     def from_rows(
-        cls,
-        model: type[Entity],
-        found: Sequence[ItemT],
-        query: PageQuery,
-        total: int | None = None,
+        cls, model: type[Entity], found: Sequence[ItemT], query: PageQuery, total: int | None = None
     ) -> "PageResult[ItemT]":
         """Return the page of rows that were read with one more than `query.limit`."""
         items = found[: query.limit]

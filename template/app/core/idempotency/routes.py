@@ -3,7 +3,7 @@
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import ContextVar
 from functools import wraps
 from inspect import iscoroutinefunction
@@ -11,7 +11,6 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute
 
 from app.core.database import SESSION
@@ -41,19 +40,12 @@ class IdempotentRoute(APIRoute):
 
     records: type[IdempotencyRecord]
 
-    def __init__(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        *,
-        dependencies: Sequence[Dependency] | None = None,
-        methods: set[str] | list[str] | None = None,
-        **options: Any,
-    ) -> None:
-        if methods and "POST" in methods:
-            dependencies = [*(dependencies or ()), Depends(release_after_failure)]
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if "POST" in (options.get("methods") or ()):
+            given = options.get("dependencies") or ()
+            options["dependencies"] = [*given, Depends(release_after_failure)]
             endpoint = self.claim_before(endpoint)
-        super().__init__(path, endpoint, dependencies=dependencies, methods=methods, **options)
+        super().__init__(path, endpoint, **options)
 
     def claim_before(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
         """Return an endpoint that claims the key after all dependencies, such as authentication."""

@@ -8,7 +8,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from structlog.contextvars import get_contextvars
@@ -181,14 +180,6 @@ def install_error_handlers(app: FastAPI) -> None:
 
 # Pydantic collects all validation errors, and FastAPI creates several objects for each: a list of
 # 1,000 objects with 130 unknown keys each would block the process for four seconds.
-def limit_errors(error: ValidationError) -> None:
-    """Raise PydanticCustomError if there are too many errors to create an object for each."""
-    if (count := error.error_count()) > MAX_ERRORS_PER_OBJECT:
-        raise PydanticCustomError(
-            "too_many_errors", "Object has {count} errors, too many to list", {"count": count}
-        )
-
-
 def _limit_item_errors(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     try:
         return validate(value)

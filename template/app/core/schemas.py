@@ -17,8 +17,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from app.core.errors import StopEarly, limit_errors
+from app.core.errors import MAX_ERRORS_PER_OBJECT, StopEarly
 
 # No database can store a NUL character in a text.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -93,8 +94,10 @@ class WriteSchema(BaseModel):
         try:
             return handler(data)
         except ValidationError as error:
-            limit_errors(error)
-            raise
+            if (count := error.error_count()) <= MAX_ERRORS_PER_OBJECT:
+                raise
+            text = "Object has {count} errors, too many to list"
+            raise PydanticCustomError("too_many_errors", text, {"count": count}) from error
 
 
 class ReadSchema(BaseModel):

@@ -36,8 +36,7 @@ class SecurityHeadersMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         headers = self.https_headers if scope.get("scheme") == "https" else HEADERS
 
         async def send_with_headers(message: Message) -> None:

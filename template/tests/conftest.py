@@ -22,7 +22,7 @@ from app.core.database import SessionFactory, create_engine
 from app.core.migrations import alembic_config
 from app.core.migrations.autogenerate import is_shared
 from app.core.models import Base
-from app.core.settings import PROJECT_ROOT, DatabaseSettings, Settings
+from app.core.settings import PROJECT_ROOT, DatabaseSettings, EnvironmentSettings, Settings
 from app.main import create_app
 from tools.database_server import ServerError, ServerMissingError, new_database, run_server
 
@@ -88,7 +88,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _no_env_file() -> Iterator[None]:
     """Ignore the developer's `.env`."""
     with pytest.MonkeyPatch.context() as patch:
-        for settings in BaseSettings.__subclasses__():
+        for settings in [*BaseSettings.__subclasses__(), *EnvironmentSettings.__subclasses__()]:
             patch.setitem(settings.model_config, "env_file", None)
         yield
 

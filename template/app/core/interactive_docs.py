@@ -8,17 +8,14 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.core.settings import FROM_ENVIRONMENT, read_settings
+from app.core.settings import EnvironmentSettings, read_settings
 
 DOCS_PATH = "/docs"
 ASSETS_PATH = "/docs/assets"
 
 
-class DocsSettings(BaseSettings):
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="DOCS_")
-
+class DocsSettings(EnvironmentSettings, env_prefix="DOCS_"):
     enabled: bool = True
     """Whether /docs and /openapi.json are served."""
 

@@ -8,14 +8,11 @@ import traceback
 from typing import Any, Literal
 
 import structlog
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.core.settings import FROM_ENVIRONMENT, read_settings
+from app.core.settings import EnvironmentSettings, read_settings
 
 
-class LogSettings(BaseSettings):
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="LOG_")
-
+class LogSettings(EnvironmentSettings, env_prefix="LOG_"):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     """Uvicorn's `--log-level` takes precedence, unless it is `info`, its default."""
     format: Literal["auto", "json", "console"] = "auto"

@@ -59,21 +59,21 @@ FROM_ENVIRONMENT = SettingsConfigDict(
 )
 
 
-class Settings(BaseSettings):
-    """Settings of the application; `DATABASE_POOL_SIZE` sets `database.pool_size`."""
+class EnvironmentSettings(BaseSettings):
+    """The base of settings classes; a feature's own sets `env_prefix` as a class argument."""
 
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(
-        env_nested_delimiter="_", env_nested_max_split=1
-    )
+    model_config = FROM_ENVIRONMENT
+
+
+class Settings(EnvironmentSettings, env_nested_delimiter="_", env_nested_max_split=1):
+    """Settings of the application; `DATABASE_POOL_SIZE` sets `database.pool_size`."""
 
     # Validated by default, so that the error names the missing variable.
     database: DatabaseSettings = Field(default=cast(Any, {}), validate_default=True)
 
 
-class MigrationSettings(BaseSettings):
+class MigrationSettings(EnvironmentSettings, env_prefix="MIGRATION_"):
     """Timeouts of migrations, in seconds."""
-
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="MIGRATION_")
 
     wait_timeout: WholeSeconds = Field(default=300, ge=0)
     """Maximum wait for another process that migrates the same database."""

@@ -11,22 +11,19 @@ from typing import Any
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 from opentelemetry.trace import ProxyTracerProvider, SpanKind, StatusCode
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.core.settings import FROM_ENVIRONMENT, read_settings
+from app.core.settings import EnvironmentSettings, read_settings
 
 PROBES = ("/health/live", "/health/ready")
 
 logger = logging.getLogger(__name__)
 
 
-class TelemetrySettings(BaseSettings):
+class TelemetrySettings(EnvironmentSettings, extra="allow"):
     """All variables of `.env`: a settings class without fields takes extras from the file only."""
-
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(extra="allow")
 
 
 def configure_telemetry() -> TelemetryConfig:

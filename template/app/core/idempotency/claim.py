@@ -10,7 +10,6 @@ from typing import Any, NoReturn, cast
 from uuid import UUID, uuid4
 
 from fastapi import Request, Response
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
@@ -20,7 +19,7 @@ from app.core.driver_errors import ErrorKind
 from app.core.errors import RETRY_AFTER_SECONDS, ConflictError, ErrorDetail, InvalidError
 from app.core.idempotency.record import IdempotencyRecord
 from app.core.models import utc_now
-from app.core.settings import FROM_ENVIRONMENT, Seconds, read_settings
+from app.core.settings import EnvironmentSettings, Seconds, read_settings
 
 HEADER = "Idempotency-Key"
 # Expired rows that each new key deletes, so that the table does not grow.
@@ -33,10 +32,8 @@ RELEASE_TIMEOUT = 1.0
 logger = logging.getLogger(__name__)
 
 
-class IdempotencySettings(BaseSettings):
+class IdempotencySettings(EnvironmentSettings, env_prefix="IDEMPOTENCY_"):
     """How long idempotency keys are kept, in seconds."""
-
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="IDEMPOTENCY_")
 
     ttl: Seconds = 24 * 60 * 60
     """Seconds until a stored response expires."""

@@ -2,16 +2,13 @@
 
 from fastapi import FastAPI
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware, RequestBodyLimitResponder
 from starlette.types import Message, Receive, Scope, Send
 
-from app.core.settings import FROM_ENVIRONMENT, read_settings
+from app.core.settings import EnvironmentSettings, read_settings
 
 
-class BodyLimitSettings(BaseSettings):
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="BODY_LIMIT_")
-
+class BodyLimitSettings(EnvironmentSettings, env_prefix="BODY_LIMIT_"):
     bytes: int = Field(default=1024 * 1024, ge=0)
     """Maximum size of a request body in bytes."""
 

@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.core.settings import FROM_ENVIRONMENT, CommaSeparated, read_settings
+from app.core.settings import CommaSeparated, EnvironmentSettings, read_settings
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 
@@ -52,9 +51,7 @@ def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
-class CORSSettings(BaseSettings):
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="CORS_")
-
+class CORSSettings(EnvironmentSettings, env_prefix="CORS_"):
     allow_origins: Annotated[CommaSeparated, AfterValidator(check_origins)] = ()
     """Origins such as https://example.com; * allows any."""
     allow_origin_regex: re.Pattern[str] | None = None

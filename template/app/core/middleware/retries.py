@@ -2,7 +2,6 @@
 
 from fastapi import FastAPI
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm.exc import StaleDataError
 from stamina import retry_context
@@ -10,13 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.dialect import classify_error
 from app.core.driver_errors import ErrorKind
-from app.core.settings import FROM_ENVIRONMENT, Seconds, read_settings
+from app.core.settings import EnvironmentSettings, Seconds, read_settings
 
 
-class RetrySettings(BaseSettings):
+class RetrySettings(EnvironmentSettings, env_prefix="RETRY_"):
     """Retries of transactions that failed with a deadlock or a concurrent change."""
-
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="RETRY_")
 
     attempts: int = Field(default=3, ge=1, le=10)
     """Attempts in total; 1 disables retries."""

@@ -5,10 +5,9 @@ https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html
 
 from fastapi import FastAPI
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.settings import FROM_ENVIRONMENT, read_settings
+from app.core.settings import EnvironmentSettings, read_settings
 
 HEADERS = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -19,9 +18,7 @@ HEADERS = [
 ]
 
 
-class SecurityHeadersSettings(BaseSettings):
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="SECURITY_HEADERS_")
-
+class SecurityHeadersSettings(EnvironmentSettings, env_prefix="SECURITY_HEADERS_"):
     hsts_max_age: int = Field(default=31_536_000, ge=0)
     """Seconds for which browsers use only HTTPS for this host; 0 resets it."""
 

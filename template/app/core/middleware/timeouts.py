@@ -3,16 +3,13 @@
 import asyncio
 
 from fastapi import FastAPI
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import UnavailableError, problem
-from app.core.settings import FROM_ENVIRONMENT, Seconds, read_settings
+from app.core.settings import EnvironmentSettings, Seconds, read_settings
 
 
-class TimeoutSettings(BaseSettings):
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="REQUEST_")
-
+class TimeoutSettings(EnvironmentSettings, env_prefix="REQUEST_"):
     timeout: Seconds = 60
     """Seconds until the response starts; a stream, or a commit in progress, may take longer."""
 

@@ -6,12 +6,11 @@ from typing import Annotated
 from fastapi import FastAPI
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from pydantic import AfterValidator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core import health
 from app.core.errors import problem
-from app.core.settings import FROM_ENVIRONMENT, CommaSeparated, read_settings
+from app.core.settings import CommaSeparated, EnvironmentSettings, read_settings
 
 # Kubernetes requests these by the IP address of the pod.
 PROBES = tuple(f"{health.router.prefix}/{probe}" for probe in ("live", "ready"))
@@ -27,9 +26,7 @@ def check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return hosts
 
 
-class TrustedHostSettings(BaseSettings):
-    model_config = FROM_ENVIRONMENT | SettingsConfigDict(env_prefix="TRUSTED_")
-
+class TrustedHostSettings(EnvironmentSettings, env_prefix="TRUSTED_"):
     hosts: Annotated[CommaSeparated, AfterValidator(check_hosts)] = ()
     """Host names without a port; *.example.com includes all subdomains."""
 

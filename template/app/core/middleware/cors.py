@@ -52,6 +52,7 @@ def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class CORSSettings(EnvironmentSettings, env_prefix="CORS_"):
+    # The names are those of the parameters of CORSMiddleware.
     allow_origins: Annotated[CommaSeparated, AfterValidator(check_origins)] = ()
     """Origins such as https://example.com; * allows any."""
     allow_origin_regex: re.Pattern[str] | None = None
@@ -91,14 +92,4 @@ def install_cors(app: FastAPI) -> None:
     settings = read_settings(CORSSettings)
     if not settings.allow_origins and not settings.allow_origin_regex:
         return
-    regex = settings.allow_origin_regex
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=settings.allow_origins,
-        allow_origin_regex=regex.pattern if regex else None,
-        allow_credentials=settings.allow_credentials,
-        allow_methods=settings.allow_methods,
-        allow_headers=settings.allow_headers,
-        expose_headers=settings.expose_headers,
-        max_age=settings.max_age,
-    )
+    app.add_middleware(CORSMiddleware, **settings.model_dump())

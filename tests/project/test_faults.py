@@ -27,14 +27,16 @@ POOL_TIMEOUT = 1
 WRITERS = 4
 RECOVERY_TIMEOUT = 15
 
-# Sessions that are there, and those whose client was lost, or went without a word.
+# MySQL has moved the table that MariaDB keeps.
+STATUS_SCHEMA = "information_schema" if shutil.which("mariadbd") else "performance_schema"
+# Open sessions, and those whose client was lost or left without closing them.
 SESSIONS = {
     "postgresql": "(SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
     " AND backend_type = 'client backend'),"
     " (SELECT sum(sessions_abandoned) FROM pg_stat_database)",
     "mysql": "(SELECT count(*) FROM information_schema.processlist"
     " WHERE id <> connection_id() AND user = 'root'),"
-    " (SELECT variable_value FROM information_schema.global_status"
+    f" (SELECT variable_value FROM {STATUS_SCHEMA}.global_status"
     " WHERE variable_name = 'Aborted_clients')",
     "sqlite": "0, 0",
 }

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.core.migrations import autogenerate, dialect, server_defaults
+from app.core.migrations import autogenerate, check_constraints, dialect, server_defaults
 from app.core.migrations.lock import migrating as migrating
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT, get_migration_settings
@@ -50,7 +50,11 @@ def context_options(config: Config) -> dict[str, Any]:
         "target_metadata": Base.metadata,
         "compare_type": True,
         "compare_server_default": True,
-        "autogenerate_plugins": ["alembic.autogenerate.*", server_defaults.PLUGIN.name],
+        "autogenerate_plugins": [
+            "alembic.autogenerate.*",
+            check_constraints.PLUGIN.name,
+            server_defaults.PLUGIN.name,
+        ],
         "render_item": autogenerate.render_item,
         "process_revision_directives": autogenerate.process_revision,
         "transaction_per_migration": True,

@@ -6,13 +6,10 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import AlterColumnOp
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, Connection, DefaultClause, Identity, MetaData, Table, inspect
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import Column, Connection, DefaultClause, Identity, Inspector, MetaData, Table
 
 from app.core.migrations import dialect
-
-UNKNOWN = object()
+from app.core.migrations.temporary_table import read_back
 
 
 def compare_server_default(
@@ -49,31 +46,18 @@ def compare_server_default(
 def _is_stored_as(
     connection: Connection | None, stored: DefaultClause | None, column: Column[Any]
 ) -> bool:
-    normalized = _normalized_default(connection, column)
+    assert connection is not None  # noqa: S101
+    table = Table("_server_default", MetaData(), column)
+    normalized = read_back(connection, table, _defaults)
+    if normalized is None:
+        return False
     text = getattr(stored and stored.arg, "text", None)
     # Alembic puts defaults that it reads from SQLite in parentheses.
-    return normalized is not UNKNOWN and text in (normalized, f"({normalized})")
+    return text in (*normalized, *(f"({default})" for default in normalized))
 
 
-def _normalized_default(connection: Connection | None, column: Column[Any]) -> object:
-    """Return the default of a column as the server stores it, or UNKNOWN if it rejects it.
-
-    It rejects one that needs a type or function that the new revision has yet to create.
-    Raises DBAPIError if the database user may not create temporary tables.
-    """
-    assert connection is not None  # noqa: S101
-    table = Table("_server_default", MetaData(), column, prefixes=["TEMPORARY"])
-    try:
-        with connection.begin_nested():
-            # Not Table.create and Table.drop, which would also create and drop a native enum type.
-            connection.execute(CreateTable(table))
-            [reflected] = inspect(connection).get_columns(table.name)
-            connection.exec_driver_sql(f"{dialect.DROP_TEMPORARY_TABLE} {table.name}")
-    except DBAPIError as error:
-        if dialect.is_permission_denied(error):
-            raise
-        return UNKNOWN
-    return reflected["default"]
+def _defaults(inspector: Inspector, table: str) -> list[str | None]:
+    return [column["default"] for column in inspector.get_columns(table)]
 
 
 # A plugin, because Alembic fails on computed and identity columns if it is an argument of

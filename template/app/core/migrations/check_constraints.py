@@ -1,0 +1,79 @@
+"""How autogenerate compares CHECK constraints: by name, and in the server's own spelling.
+
+Alembic compares none, or only names: https://github.com/sqlalchemy/alembic/issues/508
+"""
+
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import AddConstraintOp, DropConstraintOp, ModifyTableOps
+from alembic.runtime.plugins import Plugin
+from alembic.util import PriorityDispatchResult
+from sqlalchemy import CheckConstraint, Connection, Dialect, Inspector, MetaData, Table
+from sqlalchemy.sql.elements import conv
+
+from app.core.migrations.temporary_table import read_back
+
+
+def compare_check_constraints(
+    context: AutogenContext,
+    changes: ModifyTableOps,
+    schema: str | None,
+    name: str,
+    inspected: Table | None,
+    table: Table | None,
+) -> PriorityDispatchResult:
+    """Add an operation for each CHECK constraint that was added, removed or changed.
+
+    Servers rewrite expressions: `price > 0` is stored as `(price > (0)::numeric)`. Therefore those
+    of the model are stored in a temporary table and read back. One that the server rejects there,
+    because it needs what the new revision has yet to create, is compared by name.
+    """
+    # In a table that is created or dropped, they are part of that operation.
+    if inspected is None or table is None or context.connection is None:
+        return PriorityDispatchResult.CONTINUE
+    old = _expressions(context.inspector, name, schema)
+    new = _named_constraints(table, context.connection.dialect)
+    expected = _stored_expressions(context.connection, table) if old and new else {}
+    for key in sorted(old.keys() | new.keys()):
+        if key in old and key in new and old[key] == expected.get(key, old[key]):
+            continue
+        if key in old:
+            stored = CheckConstraint(old[key], name=conv(key), table=inspected)
+            changes.ops.append(DropConstraintOp.from_constraint(stored))
+        if key in new:
+            changes.ops.append(AddConstraintOp.from_constraint(new[key]))
+    return PriorityDispatchResult.CONTINUE
+
+
+def _expressions(inspector: Inspector, table: str, schema: str | None = None) -> dict[str, str]:
+    """Return the expressions of a table's named constraints."""
+    found = inspector.get_check_constraints(table, schema=schema)
+    return {one["name"]: one["sqltext"] for one in found if one["name"]}
+
+
+def _named_constraints(table: Table, dialect: Dialect) -> dict[str, CheckConstraint]:
+    """Return the constraints of a model by the names that the database gives them."""
+    format_name = dialect.identifier_preparer.format_constraint
+    found = [one for one in table.constraints if isinstance(one, CheckConstraint)]
+    return {name.strip('"`'): one for one in found if (name := format_name(one))}
+
+
+def _stored_expressions(connection: Connection, table: Table) -> dict[str, str]:
+    """Return the expressions of a model's constraints as the server stores them."""
+    names = {
+        _text(one, connection): name
+        for name, one in _named_constraints(table, connection.dialect).items()
+    }
+    copy = table.to_metadata(MetaData(), schema=None, name="_check_constraints")
+    for constraint in copy.constraints:
+        if isinstance(constraint, CheckConstraint):
+            constraint.name = conv(names[_text(constraint, connection)])
+    return read_back(connection, copy, _expressions) or {}
+
+
+def _text(constraint: CheckConstraint, connection: Connection) -> str:
+    options = {"include_table": False, "literal_binds": True}
+    return str(constraint.sqltext.compile(connection, compile_kwargs=options))
+
+
+PLUGIN = Plugin("app.core.migrations.check_constraints")
+PLUGIN.add_autogenerate_comparator(compare_check_constraints, "table", "check_constraints")

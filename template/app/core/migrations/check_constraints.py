@@ -63,7 +63,7 @@ def _stored_expressions(connection: Connection, table: Table) -> dict[str, str]:
         _text(one, connection): name
         for name, one in _named_constraints(table, connection.dialect).items()
     }
-    copy = table.to_metadata(MetaData(), schema=None, name="_check_constraints")
+    copy = table.to_metadata(MetaData(), name="_check_constraints")
     for constraint in copy.constraints:
         if isinstance(constraint, CheckConstraint):
             constraint.name = conv(names[_text(constraint, connection)])

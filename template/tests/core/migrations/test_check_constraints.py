@@ -48,7 +48,7 @@ def table(changed: Collection[str] = (), without: Collection[str] = (), **more: 
         ),
         *(sa.CheckConstraint(text, name=name) for name, text in (checks | more).items()),
     )
-    found.append_constraint(sa.CheckConstraint(found.c.price < found.c.id, name="columns"))
+    found.append_constraint(sa.CheckConstraint(found.c.starts < found.c.ends, name="columns"))
     return found
 
 

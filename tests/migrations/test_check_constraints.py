@@ -1,0 +1,73 @@
+"""CHECK constraints of existing models: generated, applied, reverted, and compared."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.projects import Project
+from tests.support.revisions import ALEMBIC
+
+MODEL = """
+from decimal import Decimal
+
+from sqlalchemy import CheckConstraint, Numeric, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.models import Entity, Versioned
+
+
+class Item(Versioned, Entity):
+    __tablename__ = "item"
+    __table_args__ = ({checks},)
+
+    name: Mapped[str] = mapped_column(String(200), index=True)
+    description: Mapped[str | None] = mapped_column(String(2000))
+    price: Mapped[Decimal | None] = mapped_column(Numeric(10, 2))
+"""
+INSERT = (
+    "INSERT INTO item (id, name, price, version, created_at, updated_at)"
+    " VALUES ('{key:032x}', 'Lamp', {price}, 1, '2026-01-01', '2026-01-01')"
+)
+
+
+def write(made: Project, *checks: str) -> None:
+    listed = [f"CheckConstraint({text!r}, name='price_{n}')" for n, text in enumerate(checks)]
+    models = made.path / "app/modules/item/models.py"
+    models.write_text(MODEL.format(checks=", ".join(listed)), "utf-8")
+
+
+def migrate(made: Project, url: str, message: str) -> str:
+    """Generate a revision, apply it, check, revert it and apply it again; return its code."""
+    revision = ["upgrade head", f"revision --autogenerate -m {message}"]
+    again = ["upgrade head", "check", "downgrade -1", "upgrade head", "check"]
+    made.python("-c", ALEMBIC, *revision, *again, DATABASE_URL=url)
+    [file] = Path(made.path / "alembic/versions").glob(f"2*_{message}.py")
+    return file.read_text("utf-8")
+
+
+def test_check_constraints_of_existing_tables_are_generated(
+    project: Callable[..., Project], database: str
+) -> None:
+    made = project(database)
+    with made.server() as url:
+        made.python("-c", ALEMBIC, "upgrade head", DATABASE_URL=url)
+        # The column is new, too: it has to be there before its constraints.
+        write(made, "price > 0", "price < 1000 OR name = 'Gold: 100%'")
+        assert migrate(made, url, "add").count("create_check_constraint") == 2
+        made.sql(url, INSERT.format(key=1, price=5))
+        with pytest.raises(AssertionError, match=r"(?i)check|constraint"):
+            made.sql(url, INSERT.format(key=2, price=0))
+
+        write(made, "price > 1", "price < 1000 OR name = 'Gold: 100%'")
+        made.python("-c", ALEMBIC, "check", DATABASE_URL=url, status=255)
+        changed = migrate(made, url, "change")
+        assert "price_1" not in changed
+        with pytest.raises(AssertionError, match=r"(?i)check|constraint"):
+            made.sql(url, INSERT.format(key=2, price=1))
+
+        write(made, "price > 1")
+        assert "drop_constraint" in migrate(made, url, "remove")
+        made.sql(url, INSERT.format(key=2, price=2000))
+        made.sql(url, "DELETE FROM item")
+        made.python("-c", ALEMBIC, "downgrade base", DATABASE_URL=url)

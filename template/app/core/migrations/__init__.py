@@ -14,7 +14,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.core.migrations import autogenerate, check_constraints, dialect, server_defaults
+from app.core.migrations import (
+    autogenerate,
+    check_constraints,
+    computed_columns,
+    dialect,
+    server_defaults,
+)
 from app.core.migrations.lock import migrating as migrating
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT, get_migration_settings
@@ -53,6 +59,7 @@ def context_options(config: Config) -> dict[str, Any]:
         "autogenerate_plugins": [
             "alembic.autogenerate.*",
             check_constraints.PLUGIN.name,
+            computed_columns.PLUGIN.name,
             server_defaults.PLUGIN.name,
         ],
         "render_item": autogenerate.render_item,

@@ -6,7 +6,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import AlterColumnOp
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, Connection, DefaultClause, Identity, Inspector, MetaData, Table
+from sqlalchemy import Column, Computed, Connection, DefaultClause, Identity, Inspector, MetaData, Table
 
 from app.core.migrations import dialect
 from app.core.migrations.temporary_table import read_back
@@ -28,6 +28,9 @@ def compare_server_default(
     stored in a temporary table and read back first.
     """
     old, new = inspected.server_default, column.server_default
+    if isinstance(old, Computed) or isinstance(new, Computed):
+        # See app.core.migrations.computed_columns; Alembic would only warn.
+        return PriorityDispatchResult.STOP
     if isinstance(new, Identity) and not getattr(context.dialect, "supports_identity_columns", 0):
         # An ordinary primary key there, which Alembic would report as changed every time.
         return PriorityDispatchResult.STOP

@@ -16,7 +16,7 @@ from alembic.operations.ops import (
 )
 from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
-from sqlalchemy import Inspector, MetaData, Table
+from sqlalchemy import Column, Index, Inspector, MetaData, Table
 
 from app.core.migrations.temporary_table import read_back
 
@@ -42,10 +42,12 @@ def compare_computed_columns(
         return PriorityDispatchResult.CONTINUE
     copy = table.to_metadata(MetaData(), name="_computed_columns")
     new = read_back(context.connection, copy, _expressions)
-    columns = inspected.columns.keys() & {column.name for column in table.columns}
-    for column in sorted(columns):
-        if new is not None and old.get(column) != new.get(column):
-            changes.ops += _replace(column, inspected, table)
+    if new is None:
+        return PriorityDispatchResult.CONTINUE
+    for column in table.columns:
+        name = column.name
+        if name in inspected.columns and old.get(name) != new.get(name):
+            changes.ops += _replace(column, inspected)
     return PriorityDispatchResult.CONTINUE
 
 
@@ -55,22 +57,23 @@ def _expressions(inspector: Inspector, table: str, schema: str | None = None) ->
     return {one["name"]: one["computed"] for one in columns if "computed" in one}
 
 
-def _replace(name: str, inspected: Table, table: Table) -> list[MigrateOperation]:
+def _replace(column: Column[Any], inspected: Table) -> list[MigrateOperation]:
     """Return the operations that drop a column and its indexes, and add them again.
 
     A computed column has no values of its own, but one that is no longer computed is empty.
     """
-    old = [index for index in inspected.indexes if name in index.columns]
-    new = [index for index in table.indexes if name in [one.name for one in index.columns]]
-    [column] = [one for one in table.columns if one.name == name]
+    schema, table = inspected.schema, inspected.name
+    stored = inspected.columns[column.name]
     return [
-        *(DropIndexOp.from_index(index) for index in old),
-        DropColumnOp.from_column_and_tablename(
-            inspected.schema, inspected.name, inspected.columns[name]
-        ),
-        AddColumnOp.from_column_and_tablename(table.schema, table.name, column),
-        *(CreateIndexOp.from_index(index) for index in new),
+        *map(DropIndexOp.from_index, _indexes(stored)),
+        DropColumnOp.from_column_and_tablename(schema, table, stored),
+        AddColumnOp.from_column_and_tablename(schema, table, column),
+        *map(CreateIndexOp.from_index, _indexes(column)),
     ]
+
+
+def _indexes(column: Column[Any]) -> list[Index]:
+    return [index for index in column.table.indexes if column in index.columns.values()]
 
 
 PLUGIN = Plugin("app.core.migrations.computed_columns")

@@ -6,7 +6,16 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import AlterColumnOp
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, Computed, Connection, DefaultClause, Identity, Inspector, MetaData, Table
+from sqlalchemy import (
+    Column,
+    Computed,
+    Connection,
+    DefaultClause,
+    Identity,
+    Inspector,
+    MetaData,
+    Table,
+)
 
 from app.core.migrations import dialect
 from app.core.migrations.temporary_table import read_back

@@ -73,7 +73,9 @@ def _replace(column: Column[Any], inspected: Table) -> list[MigrateOperation]:
 
 
 def _indexes(column: Column[Any]) -> list[Index]:
-    return [index for index in column.table.indexes if column in index.columns.values()]
+    indexes = [index for index in column.table.indexes if column in index.columns.values()]
+    # Alembic has added those that it read to the inspected table a second time.
+    return list({index.name: index for index in indexes}.values())
 
 
 PLUGIN = Plugin("app.core.migrations.computed_columns")

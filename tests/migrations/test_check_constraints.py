@@ -1,12 +1,11 @@
 """CHECK constraints of existing models: generated, applied, reverted, and compared."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.support.projects import Project
-from tests.support.revisions import ALEMBIC
+from tests.support.revisions import ALEMBIC, migrate
 
 MODEL = """
 from decimal import Decimal
@@ -35,15 +34,6 @@ def write(made: Project, *checks: str) -> None:
     listed = [f"CheckConstraint({text!r}, name='price_{n}')" for n, text in enumerate(checks)]
     models = made.path / "app/modules/item/models.py"
     models.write_text(MODEL.format(checks=", ".join(listed)), "utf-8")
-
-
-def migrate(made: Project, url: str, message: str) -> str:
-    """Generate a revision, apply it, check, revert it and apply it again; return its code."""
-    revision = ["upgrade head", f"revision --autogenerate -m {message}"]
-    again = ["upgrade head", "check", "downgrade -1", "upgrade head", "check"]
-    made.python("-c", ALEMBIC, *revision, *again, DATABASE_URL=url)
-    [file] = Path(made.path / "alembic/versions").glob(f"2*_{message}.py")
-    return file.read_text("utf-8")
 
 
 def test_check_constraints_of_existing_tables_are_generated(

@@ -41,3 +41,12 @@ def add_revision(
     file.write_text(REVISION.format(name=name, previous=previous, **code), "utf-8")
     (made.path / "alembic/versions/HEAD").write_text(f"{name}\n", "utf-8")
     return file
+
+
+def migrate(made: Project, url: str, message: str) -> str:
+    """Generate a revision, apply it, check, revert it and apply it again; return its code."""
+    revision = ["upgrade head", f"revision --autogenerate -m {message}"]
+    again = ["upgrade head", "check", "downgrade -1", "upgrade head", "check"]
+    made.python("-c", ALEMBIC, *revision, *again, DATABASE_URL=url)
+    [file] = (made.path / "alembic/versions").glob(f"2*_{message}.py")
+    return file.read_text("utf-8")

@@ -16,8 +16,8 @@ from app.core.migrations.temporary_table import read_back
 def compare_check_constraints(
     context: AutogenContext,
     changes: ModifyTableOps,
-    schema: str | None,
-    name: str,
+    _schema: str | None,
+    _name: str,
     inspected: Table | None,
     table: Table | None,
 ) -> PriorityDispatchResult:
@@ -30,7 +30,7 @@ def compare_check_constraints(
     # In a table that is created or dropped, they are part of that operation.
     if inspected is None or table is None or context.connection is None:
         return PriorityDispatchResult.CONTINUE
-    old = _expressions(context.inspector, name, schema)
+    old = {str(one.name): _inspected_text(one) for one in _constraints(inspected) if one.name}
     new = _named_constraints(table, context.connection.dialect)
     expected = _stored_expressions(context.connection, table) if old and new else {}
     for key in sorted(old.keys() | new.keys()):
@@ -44,17 +44,21 @@ def compare_check_constraints(
     return PriorityDispatchResult.CONTINUE
 
 
-def _expressions(inspector: Inspector, table: str, schema: str | None = None) -> dict[str, str]:
-    """Return the expressions of a table's named constraints."""
-    found = inspector.get_check_constraints(table, schema=schema)
-    return {one["name"]: one["sqltext"] for one in found if one["name"]}
+def _constraints(table: Table) -> list[CheckConstraint]:
+    return [one for one in table.constraints if isinstance(one, CheckConstraint)]
+
+
+def _inspected_text(constraint: CheckConstraint) -> str:
+    # Not compiled, which would take a colon for a parameter.
+    text: str = getattr(constraint.sqltext, "text")  # noqa: B009
+    return text
 
 
 def _named_constraints(table: Table, dialect: Dialect) -> dict[str, CheckConstraint]:
     """Return the constraints of a model by the names that the database gives them."""
     format_name = dialect.identifier_preparer.format_constraint
-    found = [one for one in table.constraints if isinstance(one, CheckConstraint)]
-    return {name.strip('"`'): one for one in found if (name := format_name(one))}
+    named = {format_name(one): one for one in _constraints(table)}
+    return {name.strip('"`'): one for name, one in named.items() if name}
 
 
 def _stored_expressions(connection: Connection, table: Table) -> dict[str, str]:
@@ -64,10 +68,13 @@ def _stored_expressions(connection: Connection, table: Table) -> dict[str, str]:
         for name, one in _named_constraints(table, connection.dialect).items()
     }
     copy = table.to_metadata(MetaData(), name="_check_constraints")
-    for constraint in copy.constraints:
-        if isinstance(constraint, CheckConstraint):
-            constraint.name = conv(names[_text(constraint, connection)])
-    return read_back(connection, copy, _expressions) or {}
+    for constraint in _constraints(copy):
+        constraint.name = conv(names[_text(constraint, connection)])
+    return read_back(connection, copy, _read) or {}
+
+
+def _read(inspector: Inspector, table: str) -> dict[str, str]:
+    return {str(one["name"]): one["sqltext"] for one in inspector.get_check_constraints(table)}
 
 
 def _text(constraint: CheckConstraint, connection: Connection) -> str:

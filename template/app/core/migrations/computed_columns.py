@@ -3,7 +3,7 @@
 Alembic compares their text roughly, and only warns: https://github.com/sqlalchemy/alembic/issues/1837
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import (
@@ -20,12 +20,15 @@ from sqlalchemy import Column, Index, Inspector, MetaData, Table
 
 from app.core.migrations.temporary_table import read_back
 
+# The expression of a computed column, and whether its values are stored.
+Expression: TypeAlias = tuple[str, bool | None]
+
 
 def compare_computed_columns(
     context: AutogenContext,
     changes: ModifyTableOps,
-    schema: str | None,
-    name: str,
+    _schema: str | None,
+    _name: str,
     inspected: Table | None,
     table: Table | None,
 ) -> PriorityDispatchResult:
@@ -37,33 +40,38 @@ def compare_computed_columns(
     # In a table that is created or dropped, they are part of that operation.
     if inspected is None or table is None or context.connection is None:
         return PriorityDispatchResult.CONTINUE
-    old = _expressions(context.inspector, name, schema)
-    if not old and all(column.computed is None for column in table.columns):
+    if not any(column.computed is not None for column in (*inspected.columns, *table.columns)):
         return PriorityDispatchResult.CONTINUE
     copy = table.to_metadata(MetaData(), name="_computed_columns")
-    new = read_back(context.connection, copy, _expressions)
-    if new is None:
+    expected = read_back(context.connection, copy, _read)
+    if expected is None:
         return PriorityDispatchResult.CONTINUE
     for column in table.columns:
-        name = column.name
-        if name in inspected.columns and old.get(name) != new.get(name):
-            changes.ops += _replace(column, inspected)
+        stored = inspected.columns.get(column.name)
+        if stored is not None and _inspected_computed(stored) != expected.get(column.name):
+            changes.ops += _replace(stored, column)
     return PriorityDispatchResult.CONTINUE
 
 
-def _expressions(inspector: Inspector, table: str, schema: str | None = None) -> dict[str, Any]:
-    """Return the expression of each computed column, and whether it is stored."""
-    columns = inspector.get_columns(table, schema=schema)
-    return {one["name"]: one["computed"] for one in columns if "computed" in one}
+def _read(inspector: Inspector, table: str) -> dict[str, Expression]:
+    columns = inspector.get_columns(table)
+    found = {one["name"]: one["computed"] for one in columns if "computed" in one}
+    return {name: (one["sqltext"], one.get("persisted")) for name, one in found.items()}
 
 
-def _replace(column: Column[Any], inspected: Table) -> list[MigrateOperation]:
+def _inspected_computed(column: Column[Any]) -> Expression | None:
+    if column.computed is None:
+        return None
+    # Not compiled, which would take a colon for a parameter.
+    return column.computed.sqltext.text, column.computed.persisted  # type: ignore[attr-defined]
+
+
+def _replace(stored: Column[Any], column: Column[Any]) -> list[MigrateOperation]:
     """Return the operations that drop a column and its indexes, and add them again.
 
     A computed column has no values of its own, but one that is no longer computed is empty.
     """
-    schema, table = inspected.schema, inspected.name
-    stored = inspected.columns[column.name]
+    schema, table = column.table.schema, column.table.name
     return [
         *map(DropIndexOp.from_index, _indexes(stored)),
         DropColumnOp.from_column_and_tablename(schema, table, stored),

@@ -63,7 +63,7 @@ def _inspected_computed(column: Column[Any]) -> Expression | None:
     if column.computed is None:
         return None
     # Not compiled, which would take a colon for a parameter.
-    return column.computed.sqltext.text, column.computed.persisted  # type: ignore[attr-defined]
+    return column.computed.sqltext.text, column.computed.persisted
 
 
 def _replace(stored: Column[Any], column: Column[Any]) -> list[MigrateOperation]:

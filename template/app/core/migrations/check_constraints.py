@@ -7,7 +7,15 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import AddConstraintOp, DropConstraintOp, ModifyTableOps
 from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
-from sqlalchemy import CheckConstraint, Connection, Dialect, Inspector, MetaData, Table
+from sqlalchemy import (
+    CheckConstraint,
+    Connection,
+    Dialect,
+    Inspector,
+    MetaData,
+    Table,
+    TextClause,
+)
 from sqlalchemy.sql.elements import conv
 
 from app.core.migrations.temporary_table import read_back
@@ -24,17 +32,20 @@ def compare_check_constraints(
     """Add an operation for each CHECK constraint that was added, removed or changed.
 
     Servers rewrite expressions: `price > 0` is stored as `(price > (0)::numeric)`. Therefore those
-    of the model are stored in a temporary table and read back. One that the server rejects there,
-    because it needs what the new revision has yet to create, is compared by name.
+    of the model are stored in a temporary table and read back, unless the texts are equal. If the
+    server rejects that table, which may need what the new revision has yet to create, the
+    constraints are compared by name.
     """
     # In a table that is created or dropped, they are part of that operation.
     if inspected is None or table is None or context.connection is None:
         return PriorityDispatchResult.CONTINUE
     old = {str(one.name): _inspected_text(one) for one in _constraints(inspected) if one.name}
     new = _named_constraints(table, context.connection.dialect)
-    expected = _stored_expressions(context.connection, table) if old and new else {}
+    expected = {key: _text(one, context.connection) for key, one in new.items()}
+    if any(old[key] != expected[key] for key in old.keys() & new.keys()):
+        expected |= _stored_expressions(context.connection, table) or old
     for key in sorted(old.keys() | new.keys()):
-        if key in old and key in new and old[key] == expected.get(key, old[key]):
+        if key in old and key in new and old[key] == expected[key]:
             continue
         if key in old:
             stored = CheckConstraint(old[key], name=conv(key), table=inspected)
@@ -50,8 +61,8 @@ def _constraints(table: Table) -> list[CheckConstraint]:
 
 def _inspected_text(constraint: CheckConstraint) -> str:
     # Not compiled, which would take a colon for a parameter.
-    text: str = getattr(constraint.sqltext, "text")  # noqa: B009
-    return text
+    assert isinstance(constraint.sqltext, TextClause)  # noqa: S101
+    return constraint.sqltext.text
 
 
 def _named_constraints(table: Table, dialect: Dialect) -> dict[str, CheckConstraint]:
@@ -61,8 +72,11 @@ def _named_constraints(table: Table, dialect: Dialect) -> dict[str, CheckConstra
     return {name.strip('"`'): one for name, one in named.items() if name}
 
 
-def _stored_expressions(connection: Connection, table: Table) -> dict[str, str]:
-    """Return the expressions of a model's constraints as the server stores them."""
+def _stored_expressions(connection: Connection, table: Table) -> dict[str, str] | None:
+    """Return the expressions of a model's constraints as the server stores them.
+
+    None if it rejects the table.
+    """
     names = {
         _text(one, connection): name
         for name, one in _named_constraints(table, connection.dialect).items()
@@ -70,7 +84,7 @@ def _stored_expressions(connection: Connection, table: Table) -> dict[str, str]:
     copy = table.to_metadata(MetaData(), name="_check_constraints")
     for constraint in _constraints(copy):
         constraint.name = conv(names[_text(constraint, connection)])
-    return read_back(connection, copy, _read) or {}
+    return read_back(connection, copy, _read)
 
 
 def _read(inspector: Inspector, table: str) -> dict[str, str]:

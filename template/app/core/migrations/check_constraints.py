@@ -1,6 +1,6 @@
 """How autogenerate compares CHECK constraints: by name, and in the server's own spelling.
 
-Alembic compares none, or only names: https://github.com/sqlalchemy/alembic/issues/508
+Alembic compares none, or only names: https://github.com/sqlalchemy/alembic/issues/1761
 """
 
 from alembic.autogenerate.api import AutogenContext

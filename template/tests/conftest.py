@@ -144,7 +144,7 @@ async def empty_database(server_url: str) -> AsyncIterator[URL]:
 def shared_tables() -> list[Table]:
     """Return the shared tables that models describe in order to reference them."""
     patterns = migrations.shared_table_patterns(Config(PROJECT_ROOT / "alembic.ini"))
-    tables = Base.metadata.sorted_tables
+    tables = Base.metadata.tables.values()
     return [table for table in tables if is_shared(table.name, patterns)]
 
 

@@ -17,15 +17,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.core.migrations import (
     autogenerate,
     check_constraints,
+    column_types,
     computed_columns,
     dialect,
     server_defaults,
+    table_order,
 )
 from app.core.migrations.lock import migrating as migrating
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT, get_migration_settings
 
 logger = logging.getLogger(__name__)
+
+COMPARATORS = (check_constraints, computed_columns, server_defaults, table_order)
 
 
 def find_model_modules() -> list[str]:
@@ -58,11 +62,9 @@ def context_options(config: Config) -> dict[str, Any]:
         "compare_server_default": True,
         "autogenerate_plugins": [
             "alembic.autogenerate.*",
-            check_constraints.PLUGIN.name,
-            computed_columns.PLUGIN.name,
-            server_defaults.PLUGIN.name,
+            *(module.PLUGIN.name for module in COMPARATORS),
         ],
-        "render_item": autogenerate.render_item,
+        "render_item": column_types.render_item,
         "process_revision_directives": autogenerate.process_revision,
         "transaction_per_migration": True,
         **autogenerate.exclude_tables(shared_table_patterns(config)),

@@ -1,0 +1,105 @@
+"""The order of generated operations: tables before the foreign keys that refer to them."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeGuard
+
+from alembic.operations.ops import (
+    CreateForeignKeyOp,
+    CreateTableOp,
+    DropConstraintOp,
+    DropIndexOp,
+    DropTableOp,
+    MigrateOperation,
+    ModifyTableOps,
+    OpContainer,
+    UpgradeOps,
+)
+from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy.schema import SchemaItem
+
+from app.core.migrations.table_order import sort_tables
+
+
+def sort_operations(operations: UpgradeOps, *, separate_keys: bool) -> None:
+    """Drop tables last, and before those that they refer to, and create foreign keys after tables.
+
+    With `separate_keys`, foreign keys are dropped first and created last. Otherwise, they stay in
+    the table's operation, because SQLite alters a table by copying it.
+
+    Alembic creates each foreign key with its table, even if the table that it refers to does not
+    exist yet, never creates one that has `use_alter`, and drops tables in any order:
+    https://github.com/sqlalchemy/alembic/issues/326
+    """
+    created = [op for op in operations.ops if isinstance(op, CreateTableOp)]
+    dropped = _reverse_drops(op for op in operations.ops if isinstance(op, DropTableOp))
+    others = [op for op in operations.ops if not isinstance(op, DropTableOp)]
+    first: list[MigrateOperation] = []
+    last: list[MigrateOperation] = []
+    if separate_keys:
+        first += _take(others, _drops_foreign_key)
+        first += [op.reverse() for op in _take_late_keys(dropped)]
+        last += _take(others, lambda op: isinstance(op, CreateForeignKeyOp))
+        last += _take_late_keys(created)
+    drops = [op.reverse() for op in reversed(dropped)]
+    operations.ops[:] = [*first, *others, *drops, *last]
+
+
+def _reverse_drops(drops: Iterable[DropTableOp]) -> list[CreateTableOp]:
+    """Return the operations that create dropped tables again, in the order that this requires."""
+    created = {(op := drop.reverse()).to_table().key: op for drop in drops}
+    return [created[table.key] for table in sort_tables(op.to_table() for op in created.values())]
+
+
+def _take_late_keys(created: list[CreateTableOp]) -> list[CreateForeignKeyOp]:
+    """Remove and return the foreign keys that cannot be created with their table."""
+    taken: list[CreateForeignKeyOp] = []
+    later = {op.to_table().key for op in created}
+    for op in created:
+        later.discard(op.to_table().key)
+        late = [item for item in op.columns if _is_late(item, later)]
+        op.columns = [item for item in op.columns if not _is_late(item, later)]
+        keys = (CreateForeignKeyOp.from_constraint(item) for item in late)
+        taken += sorted(keys, key=lambda key: key.local_cols)
+    return taken
+
+
+def _is_late(item: SchemaItem, later: set[str]) -> TypeGuard[ForeignKeyConstraint]:
+    return isinstance(item, ForeignKeyConstraint) and (
+        item.use_alter or item.referred_table.key in later
+    )
+
+
+def _take(
+    operations: list[MigrateOperation], matches: Callable[[MigrateOperation], bool]
+) -> list[MigrateOperation]:
+    """Remove and return the operations on existing tables that match."""
+    taken: list[MigrateOperation] = []
+    for operation in operations:
+        if isinstance(operation, ModifyTableOps):
+            taken += filter(matches, operation.ops)
+            operation.ops[:] = [op for op in operation.ops if op not in taken]
+    return taken
+
+
+def _drops_foreign_key(op: MigrateOperation) -> bool:
+    return isinstance(op, DropConstraintOp) and op.constraint_type == "foreignkey"
+
+
+def remove_needless_drops(operations: OpContainer) -> None:
+    """Remove operations that drop an index of a table that is dropped as a whole.
+
+    MariaDB and MySQL refuse to drop an index that a foreign key still needs.
+    """
+    dropped = {(op.schema, op.table_name) for op in operations.ops if isinstance(op, DropTableOp)}
+
+    def is_needed(op: MigrateOperation) -> bool:
+        return not isinstance(op, DropIndexOp) or (op.schema, op.table_name) not in dropped
+
+    for op in operations.ops:
+        if isinstance(op, ModifyTableOps):
+            op.ops[:] = filter(is_needed, op.ops)
+    operations.ops[:] = [
+        op
+        for op in operations.ops
+        if is_needed(op) and not (isinstance(op, ModifyTableOps) and op.is_empty())
+    ]

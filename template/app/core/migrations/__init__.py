@@ -20,6 +20,7 @@ from app.core.migrations import (
     column_types,
     computed_columns,
     dialect,
+    primary_keys,
     server_defaults,
     table_order,
 )
@@ -29,7 +30,7 @@ from app.core.settings import PROJECT_ROOT, get_migration_settings
 
 logger = logging.getLogger(__name__)
 
-COMPARATORS = (check_constraints, computed_columns, server_defaults, table_order)
+COMPARATORS = (check_constraints, computed_columns, primary_keys, server_defaults, table_order)
 
 
 def find_model_modules() -> list[str]:

@@ -9,6 +9,7 @@ from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 
 from app.core.migrations.operation_order import remove_needless_drops, sort_operations
+from app.core.migrations.renames import comment_renames
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class SuppressedRevisions(list[MigrationScript]):
 def process_revision(
     context: MigrationContext, _revision: object, scripts: list[MigrationScript]
 ) -> None:
-    """Sort the operations, and suppress a revision that autogenerate found empty."""
+    """Sort and comment the operations; suppress a revision that autogenerate found empty."""
+    caller = context.opts["revision_context"]
     for script in scripts:
         for upgrade, downgrade in zip(
             script.upgrade_ops_list, script.downgrade_ops_list, strict=True
@@ -51,7 +53,7 @@ def process_revision(
             upgrade.reverse_into(downgrade)
             for operations in (upgrade, downgrade):
                 remove_needless_drops(operations)
-    caller = context.opts["revision_context"]
+        comment_renames(caller._last_autogen_context, script)
     is_empty = all(ops.is_empty() for script in scripts for ops in script.upgrade_ops_list)
     # An empty revision without autogenerate is meant to be filled by hand.
     if is_empty and caller.command_args["autogenerate"]:

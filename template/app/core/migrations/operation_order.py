@@ -33,6 +33,9 @@ def sort_operations(operations: UpgradeOps, *, separate_keys: bool) -> None:
     created = [op for op in operations.ops if isinstance(op, CreateTableOp)]
     dropped = _reverse_drops(op for op in operations.ops if isinstance(op, DropTableOp))
     others = [op for op in operations.ops if not isinstance(op, DropTableOp)]
+    # Last what is new, because its foreign keys may refer to primary keys that change.
+    names = {(op.schema, op.table_name) for op in created}
+    others.sort(key=lambda op: (op.schema, op.table_name) in names)  # type: ignore[attr-defined]
     first: list[MigrateOperation] = []
     last: list[MigrateOperation] = []
     if separate_keys:

@@ -1,0 +1,35 @@
+"""Comments that autogenerate writes into revisions."""
+
+from collections.abc import Sequence
+from textwrap import wrap
+
+from alembic.autogenerate import render
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import OpContainer
+
+# Of a comment, which is indented by four spaces; no formatter changes comments.
+LINE_LENGTH = 94
+
+
+class Comment(OpContainer):
+    """A sentence and lines of code: no operation, and no difference for `alembic check`."""
+
+    def __init__(self, sentence: str = "", code: Sequence[str] = ()) -> None:
+        super().__init__()
+        if code and len(line := " ".join(code)) <= LINE_LENGTH:
+            code = [line]
+        self.lines = wrap(sentence, LINE_LENGTH)
+        self.lines += [f"    {line}" if index else line for index, line in enumerate(code)]
+
+    def __str__(self) -> str:
+        return " ".join(line.strip() for line in self.lines)
+
+    def reverse(self) -> "Comment":
+        """Return an empty comment: that of an upgrade does not fit its downgrade."""
+        return Comment()
+
+
+@render.renderers.dispatch_for(Comment)
+def render_comment(_context: AutogenContext, comment: Comment) -> list[str]:
+    """Return the lines of a comment as Python."""
+    return [f"# {line}" for line in comment.lines]

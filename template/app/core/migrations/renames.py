@@ -1,0 +1,135 @@
+"""Comments in revisions on what may be a rename, which autogenerate writes as a drop and an add.
+
+https://alembic.sqlalchemy.org/en/latest/autogenerate.html#what-does-autogenerate-detect-and-what-does-it-not-detect
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from alembic.autogenerate import render
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import (
+    AddColumnOp,
+    AlterColumnOp,
+    CreateTableOp,
+    DropColumnOp,
+    DropTableOp,
+    MigrationScript,
+    ModifyTableOps,
+    OpContainer,
+)
+from sqlalchemy import Column, Table
+
+from app.core.migrations.comments import Comment
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+COLUMN = (
+    "{table}.{old} is dropped and {table}.{new}, of the same type, is added: its values are lost."
+    " If the column was renamed, write this instead of add_column and drop_column:"
+)
+TABLE = (
+    "{old} is dropped and {new}, with the same columns, is added: its rows are lost. If the table"
+    " was renamed, write this instead of create_table and drop_table:"
+)
+
+
+def comment_renames(context: AutogenContext, script: MigrationScript) -> None:
+    """Insert a comment above each drop and add that may be a rename, and log it as a warning."""
+    for upgrade, downgrade in zip(script.upgrade_ops_list, script.downgrade_ops_list, strict=True):
+        for old_table, new_table in _renamed_tables(context, upgrade):
+            _insert(upgrade, new_table, comment := _table_comment(old_table, new_table))
+            _insert(downgrade, old_table, _table_comment(new_table, old_table))
+            logger.warning("%s", comment)
+        for old, new in _renamed_columns(context, upgrade):
+            _insert(upgrade, new.table, comment := _column_comment(context, old, new))
+            _insert(downgrade, new.table, _column_comment(context, new, old))
+            logger.warning("%s", comment)
+    # The types in the comments need them, too.
+    script.imports.update(context.imports)
+
+
+def _renamed_tables(context: AutogenContext, operations: OpContainer) -> list[tuple[Table, Table]]:
+    """Return the pairs of a dropped and an added table that have the same columns."""
+    dropped = [op.to_table() for op in operations.ops if isinstance(op, DropTableOp)]
+    added = [op.to_table() for op in operations.ops if isinstance(op, CreateTableOp)]
+
+    def is_same(old: Table, new: Table) -> bool:
+        names = {column.name for column in old.c}
+        return names == {column.name for column in new.c} and all(
+            _is_same_type(context, column, new.c[column.name]) for column in old.c
+        )
+
+    return list(_pairs(dropped, added, is_same))
+
+
+def _renamed_columns(
+    context: AutogenContext, operations: OpContainer
+) -> list[tuple[Column[Any], Column[Any]]]:
+    """Return the pairs of a dropped and an added column of a table that have the same type."""
+    pairs: list[tuple[Column[Any], Column[Any]]] = []
+    for table in operations.ops:
+        if isinstance(table, ModifyTableOps):
+            dropped = [op.to_column() for op in table.ops if isinstance(op, DropColumnOp)]
+            added = [op.column for op in table.ops if isinstance(op, AddColumnOp)]
+            # Alembic drops columns in no particular order.
+            dropped.sort(key=lambda column: list(column.table.c.keys()).index(column.key))
+            pairs += _pairs(dropped, added, lambda old, new: _is_same_type(context, old, new))
+    return pairs
+
+
+def _is_same_type(context: AutogenContext, old: Column[Any], new: Column[Any]) -> bool:
+    return not context.migration_context.impl.compare_type(old, new)
+
+
+def _pairs(
+    dropped: Iterable[T], added: Iterable[T], is_same: Callable[[T, T], bool]
+) -> Iterator[tuple[T, T]]:
+    """Yield each dropped object with the first added one that is the same and has no pair yet."""
+    unpaired = list(added)
+    for old in dropped:
+        for index, new in enumerate(unpaired):
+            if is_same(old, new):
+                yield old, unpaired.pop(index)
+                break
+
+
+def _table_comment(old: Table, new: Table) -> Comment:
+    schema = f", schema={old.schema!r}" if old.schema else ""
+    code = f"op.rename_table({old.name!r}, {new.name!r}{schema})"
+    return Comment(TABLE.format(old=old.name, new=new.name), [_quote(code)])
+
+
+def _column_comment(context: AutogenContext, old: Column[Any], new: Column[Any]) -> Comment:
+    existing: dict[str, Any] = {}
+    if context.dialect is not None and context.dialect.name in ("mysql", "mariadb"):
+        # Alembic renames by CHANGE, which would remove every property that it does not state.
+        existing = {
+            "existing_type": old.type,
+            "existing_nullable": old.nullable,
+            "existing_server_default": old.server_default,
+            "existing_comment": old.comment,
+        }
+    op = AlterColumnOp(
+        old.table.name, old.name, schema=old.table.schema, modify_name=new.name, **existing
+    )
+    code = [_quote(line.strip()) for line in render.render_op_text(context, op).splitlines()]
+    return Comment(COLUMN.format(table=old.table.name, old=old.name, new=new.name), code)
+
+
+def _quote(code: str) -> str:
+    return code if '"' in code else code.replace("'", '"')
+
+
+def _insert(operations: OpContainer, table: Table, comment: Comment) -> None:
+    """Insert a comment above the operations that add a table or columns to it."""
+    for index, op in enumerate(operations.ops):
+        for part in op.ops if isinstance(op, ModifyTableOps) else [op]:
+            if not isinstance(part, AddColumnOp | CreateTableOp):
+                continue
+            if (part.schema, part.table_name) == (table.schema, table.name):
+                operations.ops.insert(index, comment)
+                return

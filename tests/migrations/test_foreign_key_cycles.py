@@ -41,7 +41,11 @@ class Book(Entity):
 class Award(Entity):
     __tablename__ = "award"
 
+    code: Mapped[str] = mapped_column(String(9), unique=True)
+    index: Mapped[str] = mapped_column(String(9), unique=True, index=True)
     book_id: Mapped[UUID] = mapped_column(ForeignKey("book.id"))
+    next_code: Mapped[str | None] = mapped_column(ForeignKey("award.code"))
+    next_index: Mapped[str | None] = mapped_column(ForeignKey("award.index"))
 
 
 class City(Entity):

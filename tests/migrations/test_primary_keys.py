@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.projects import Project
 from tests.support.revisions import ALEMBIC, add_revision
 
@@ -171,3 +173,26 @@ def test_a_key_that_a_foreign_key_still_refers_to_is_not_replaced(
         generate(made, url, changed.replace('"number", nullable=False', '"number", **KEY'))
         failed = made.run("alembic", "upgrade", "head", DATABASE_URL=url, status=255).stdout
         assert re.search("(?i)other objects depend|foreign key", failed), failed
+
+
+@pytest.mark.database("mysql")
+def test_an_auto_increment_column_gets_another_key_in_one_statement(
+    project: Callable[..., Project],
+) -> None:
+    made = project("mysql")
+    versions = made.path / "alembic/versions"
+    with made.server() as url:
+        made.run("alembic", "upgrade", "head", DATABASE_URL=url)
+        generate(made, url, 'table("seat", number("id", primary_key=True), number("place"))')
+        made.run("alembic", "upgrade", "head", DATABASE_URL=url)
+        head = (versions / "HEAD").read_text("utf-8").strip()
+        generate(made, url, 'table("seat", number("id", primary_key=True), number("place", **KEY))')
+        failed = made.run("alembic", "upgrade", "head", DATABASE_URL=url, status=255).stdout
+        assert "there can be only one auto column and it must be defined as a key" in failed
+
+        [revision] = [file for file in versions.glob("*_more.py") if head not in file.name]
+        revision.unlink()
+        alter = 'op.execute("ALTER TABLE seat DROP PRIMARY KEY, ADD PRIMARY KEY ({})")'
+        add_revision(made, "extended", head, alter.format("id, place"), alter.format("id"))
+        commands = ("upgrade head", "check", "downgrade -1", "upgrade head", "check")
+        made.python("-c", ALEMBIC, *commands, DATABASE_URL=url)

@@ -1,6 +1,7 @@
 """Comments that autogenerate writes into revisions."""
 
 from collections.abc import Sequence
+from functools import partial
 from textwrap import wrap
 
 from alembic.autogenerate import render
@@ -10,6 +11,8 @@ from alembic.operations.ops import OpContainer
 # Of a comment, which is indented by four spaces; no formatter changes comments.
 LINE_LENGTH = 94
 
+_fill = partial(wrap, width=LINE_LENGTH, break_long_words=False, break_on_hyphens=False)
+
 
 class Comment(OpContainer):
     """A sentence and lines of code: no operation, and no difference for `alembic check`."""
@@ -18,8 +21,10 @@ class Comment(OpContainer):
         super().__init__()
         if code and len(line := " ".join(code)) <= LINE_LENGTH:
             code = [line]
-        self.lines = wrap(sentence, LINE_LENGTH)
-        self.lines += [f"    {line}" if index else line for index, line in enumerate(code)]
+        self.lines = _fill(sentence)
+        for index, line in enumerate(code):
+            indent = "    " if index else ""
+            self.lines += _fill(line, initial_indent=indent, subsequent_indent="    ")
 
     def __str__(self) -> str:
         return " ".join(line.strip() for line in self.lines)

@@ -1,7 +1,6 @@
 """The order of generated operations: tables before the foreign keys that refer to them."""
 
 from collections.abc import Callable, Iterable
-from typing import TypeGuard
 
 from alembic.operations.ops import (
     CreateForeignKeyOp,
@@ -14,8 +13,7 @@ from alembic.operations.ops import (
     OpContainer,
     UpgradeOps,
 )
-from sqlalchemy import ForeignKeyConstraint
-from sqlalchemy.schema import SchemaItem
+from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, Table, UniqueConstraint
 
 from app.core.migrations.table_order import sort_tables
 
@@ -33,12 +31,12 @@ def sort_operations(operations: UpgradeOps, *, separate_keys: bool) -> None:
     created = [op for op in operations.ops if isinstance(op, CreateTableOp)]
     dropped = _reverse_drops(op for op in operations.ops if isinstance(op, DropTableOp))
     others = [op for op in operations.ops if not isinstance(op, DropTableOp)]
-    # Last what is new, because its foreign keys may refer to primary keys that change.
-    names = {(op.schema, op.table_name) for op in created}
-    others.sort(key=lambda op: (op.schema, op.table_name) in names)  # type: ignore[attr-defined]
     first: list[MigrateOperation] = []
     last: list[MigrateOperation] = []
     if separate_keys:
+        # New tables last, because their foreign keys may refer to primary keys that change.
+        names = {(op.schema, op.table_name) for op in created}
+        others.sort(key=lambda op: (op.schema, op.table_name) in names)  # type: ignore[attr-defined]
         first += _take(others, _drops_foreign_key)
         first += [op.reverse() for op in _take_late_keys(dropped)]
         last += _take(others, lambda op: isinstance(op, CreateForeignKeyOp))
@@ -56,20 +54,38 @@ def _reverse_drops(drops: Iterable[DropTableOp]) -> list[CreateTableOp]:
 def _take_late_keys(created: list[CreateTableOp]) -> list[CreateForeignKeyOp]:
     """Remove and return the foreign keys that cannot be created with their table."""
     taken: list[CreateForeignKeyOp] = []
-    later = {op.to_table().key for op in created}
+    tables = {(table := op.to_table()).key: table for op in created}
+    later = set(tables)
     for op in created:
         later.discard(op.to_table().key)
-        late = [item for item in op.columns if _is_late(item, later)]
-        op.columns = [item for item in op.columns if not _is_late(item, later)]
-        keys = (CreateForeignKeyOp.from_constraint(item) for item in late)
-        taken += sorted(keys, key=lambda key: key.local_cols)
+        keys = [item for item in op.columns if isinstance(item, ForeignKeyConstraint)]
+        late = {key for key in keys if _is_late(key, tables, later)}
+        op.columns = [item for item in op.columns if item not in late]
+        operations = [CreateForeignKeyOp.from_constraint(key) for key in late]
+        taken += sorted(operations, key=lambda key: key.local_cols)
     return taken
 
 
-def _is_late(item: SchemaItem, later: set[str]) -> TypeGuard[ForeignKeyConstraint]:
-    return isinstance(item, ForeignKeyConstraint) and (
-        item.use_alter or item.referred_table.key in later
+def _is_late(key: ForeignKeyConstraint, tables: dict[str, Table], later: set[str]) -> bool:
+    """Return whether a foreign key has to be created after its table and the `later` ones."""
+    referred = tables.get(key.referred_table.key)
+    columns = {element.column.name for element in key.elements}
+    return (
+        # Left out of CREATE TABLE.
+        key.use_alter
+        or key.referred_table.key in later
+        or (referred is not None and not _has_key(referred, columns))
     )
+
+
+def _has_key(table: Table, columns: set[str]) -> bool:
+    """Return whether a table is created with a unique constraint on these columns.
+
+    A unique index is created afterwards; MariaDB and MySQL report unique constraints as such.
+    """
+    keys = (PrimaryKeyConstraint, UniqueConstraint)
+    constraints = (item for item in table.constraints if isinstance(item, keys))
+    return any({column.name for column in item.columns} == columns for item in constraints)
 
 
 def _take(

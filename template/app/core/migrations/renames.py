@@ -20,6 +20,7 @@ from alembic.operations.ops import (
     OpContainer,
 )
 from sqlalchemy import Column, Table
+from sqlalchemy.types import NullType
 
 from app.core.migrations.comments import Comment
 
@@ -58,9 +59,9 @@ def _renamed_tables(context: AutogenContext, operations: OpContainer) -> list[tu
     added = [op.to_table() for op in operations.ops if isinstance(op, CreateTableOp)]
 
     def is_same(old: Table, new: Table) -> bool:
-        names = {column.name for column in old.c}
-        return names == {column.name for column in new.c} and all(
-            _is_same_type(context, column, new.c[column.name]) for column in old.c
+        dropped, added = ({column.name: column for column in table.c} for table in (old, new))
+        return dropped.keys() == added.keys() and all(
+            _is_same_type(context, dropped[name], added[name]) for name in dropped
         )
 
     return list(_pairs(dropped, added, is_same))
@@ -78,11 +79,14 @@ def _renamed_columns(
             # Alembic drops columns in no particular order.
             dropped.sort(key=lambda column: list(column.table.c.keys()).index(column.key))
             pairs += _pairs(dropped, added, lambda old, new: _is_same_type(context, old, new))
-    return pairs
+    # A computed column is replaced by one of the same name.
+    return [(old, new) for old, new in pairs if old.name != new.name]
 
 
 def _is_same_type(context: AutogenContext, old: Column[Any], new: Column[Any]) -> bool:
-    return not context.migration_context.impl.compare_type(old, new)
+    # Alembic cannot compare a type that SQLAlchemy does not know.
+    known = not any(isinstance(column.type, NullType) for column in (old, new))
+    return known and not context.migration_context.impl.compare_type(old, new)
 
 
 def _pairs(
@@ -112,6 +116,7 @@ def _column_comment(context: AutogenContext, old: Column[Any], new: Column[Any])
             "existing_nullable": old.nullable,
             "existing_server_default": old.server_default,
             "existing_comment": old.comment,
+            "autoincrement": old is old.table.autoincrement_column or None,
         }
     op = AlterColumnOp(
         old.table.name, old.name, schema=old.table.schema, modify_name=new.name, **existing

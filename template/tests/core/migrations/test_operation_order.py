@@ -87,6 +87,18 @@ def test_a_foreign_key_with_use_alter_is_created_last() -> None:
     assert described(created) == ["+a()", "+b()", "+a>b"]
 
 
+@pytest.mark.parametrize("is_index", [False, True])
+def test_a_foreign_key_is_created_after_the_unique_index_that_it_refers_to(
+    is_index: bool,
+) -> None:
+    code = Column("code", Integer, unique=True, index=is_index)
+    parent = Column("parent", Integer, ForeignKey("a.code", name="fk"))
+    found = Table("a", MetaData(), Column("id", Integer, primary_key=True), code, parent)
+    created = ops.UpgradeOps([ops.CreateTableOp.from_table(found)])
+    sort_operations(created, separate_keys=True)
+    assert described(created) == (["+a()", "+a>a"] if is_index else ["+a(a)"])
+
+
 def test_tables_are_dropped_in_reverse_order() -> None:
     for found in permutations(tables("a>b", "b>c", "c>b")):
         drops = ops.UpgradeOps([ops.DropTableOp.from_table(table) for table in found])

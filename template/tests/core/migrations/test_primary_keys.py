@@ -11,11 +11,11 @@ from app.core.migrations import context_options
 from app.core.settings import PROJECT_ROOT
 
 
-def metadata(*key: str, name: str = "test__pk") -> sa.MetaData:
+def metadata(*key: str, name: str = "test__pk", **options: Any) -> sa.MetaData:
     """Return a table with a primary key of these columns."""
     metadata = sa.MetaData()
     columns = (sa.Column(each, sa.Integer, nullable=False, autoincrement=False) for each in "abc")
-    constraints = [sa.PrimaryKeyConstraint(*key, name=name)] if key else []
+    constraints = [sa.PrimaryKeyConstraint(*key, name=name, **options)] if key else []
     sa.Table("test__keys", metadata, *columns, *constraints)
     return metadata
 
@@ -36,9 +36,12 @@ async def test_an_unchanged_primary_key_is_no_difference(
     assert await connection.run_sync(differences, metadata(*key)) == []
 
 
-async def test_another_name_of_a_primary_key_is_no_difference(connection: AsyncConnection) -> None:
+@pytest.mark.parametrize("options", [{"name": "test__other"}, {"deferrable": True}], ids=str)
+async def test_the_name_and_deferrability_of_a_primary_key_are_not_compared(
+    connection: AsyncConnection, options: dict[str, Any]
+) -> None:
     await connection.run_sync(lambda c: metadata("a").create_all(c))
-    assert await connection.run_sync(differences, metadata("a", name="test__other")) == []
+    assert await connection.run_sync(differences, metadata("a", **options)) == []
 
 
 @pytest.mark.parametrize("key", [("b",), ("a",), ("a", "b", "c"), ("b", "a"), ()], ids=str)

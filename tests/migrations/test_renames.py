@@ -87,7 +87,8 @@ def apply_comments(revision: Path) -> None:
     lines = re.sub(r"(?m)^    # (op\.|    \w+=)", r"    \1", code).splitlines()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Expr) and is_replaced(node.value):
-            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+            for number in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+                lines[number - 1] = ""
     revision.write_text("\n".join(lines), "utf-8")
 
 

@@ -212,22 +212,26 @@ def test_a_removed_guard_fails_the_suite(
     made.python("-m", "pytest", "-q", test, status=1)
 
 
+DEFAULTS = "server_defaults.py::test_only_changed_server_defaults_are_detected"
+
+
 @pytest.mark.parametrize(
-    ("file", "old", "new"),
+    ("file", "old", "new", "test"),
     [
-        ("__init__.py", ", server_defaults.PLUGIN.name]", "]"),
-        ("server_defaults.py", 'text in (normalized, f"({normalized})")', "False"),
+        ("__init__.py", ", server_defaults,", ",", DEFAULTS),
+        ("server_defaults.py", "return text in (", "return text in () and (", DEFAULTS),
+        ("__init__.py", "(check_constraints, ", "(", "check_constraints.py"),
+        ("__init__.py", " computed_columns, ", " ", "computed_columns.py"),
+        ("__init__.py", " primary_keys, ", " ", "primary_keys.py"),
     ],
-    ids=["not compared", "compared as text"],
+    ids=["default", "default as text", "check", "computed column", "primary key"],
 )
 def test_a_removed_comparator_fails_the_suite(
-    project: Callable[..., Project], database: str, file: str, old: str, new: str
+    project: Callable[..., Project], database: str, file: str, old: str, new: str, test: str
 ) -> None:
     made = project(database)
-    defaults = "tests/core/migrations/test_server_defaults.py"
-    test = f"{defaults}::test_only_changed_server_defaults_are_detected"
     edit(made.path / f"app/core/migrations/{file}", old, new)
-    made.python("-m", "pytest", "-q", test, status=1)
+    made.python("-m", "pytest", "-q", f"tests/core/migrations/test_{test}", status=1)
 
 
 @pytest.mark.parametrize(

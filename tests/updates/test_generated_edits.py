@@ -129,8 +129,8 @@ edits = st.one_of(
 @pytest.mark.long
 @pytest.mark.parametrize("version", RELEASES)
 @settings(
-    # The same examples everywhere, unless EXAMPLES is set.
-    max_examples=int(os.environ.get("EXAMPLES", "9")),
+    # The same examples everywhere, and as many with each further release, unless EXAMPLES is set.
+    max_examples=int(os.environ.get("EXAMPLES", str(18 // len(RELEASES)))),
     derandomize="EXAMPLES" not in os.environ,
     deadline=None,
     database=None,

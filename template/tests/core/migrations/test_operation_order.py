@@ -39,7 +39,7 @@ def described(operations: ops.UpgradeOps | ops.DowngradeOps) -> list[str]:
     for op in operations.ops:
         match op:
             case ops.CreateTableOp():
-                keys = sorted(key.target_fullname[0] for key in op.to_table().foreign_keys)
+                keys = sorted(key.column.table.name for key in op.to_table().foreign_keys)
                 found.append(f"+{op.table_name}({''.join(keys)})")
             case ops.DropTableOp():
                 found.append(f"-{op.table_name}")

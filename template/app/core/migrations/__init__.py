@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.core.migrations import autogenerate, dialect, server_defaults
+from app.core.migrations import autogenerate, column_types, dialect, indexes, server_defaults
 from app.core.migrations.lock import migrating as migrating
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT, get_migration_settings
@@ -48,9 +48,14 @@ def context_options(config: Config) -> dict[str, Any]:
     """Return the arguments of `context.configure` that online and offline migrations share."""
     return {
         "target_metadata": Base.metadata,
-        "compare_type": True,
+        "compare_type": column_types.type_comparator(),
         "compare_server_default": True,
-        "autogenerate_plugins": ["alembic.autogenerate.*", server_defaults.PLUGIN.name],
+        "autogenerate_plugins": [
+            "alembic.autogenerate.*",
+            indexes.PLUGIN.name,
+            server_defaults.PLUGIN.name,
+            *dialect.COMPARATORS,
+        ],
         "render_item": autogenerate.render_item,
         "process_revision_directives": autogenerate.process_revision,
         "transaction_per_migration": True,

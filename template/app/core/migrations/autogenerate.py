@@ -19,6 +19,8 @@ from alembic.operations.ops import (
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from app.core.migrations.indexes import keep_indexes
+
 logger = logging.getLogger(__name__)
 
 
@@ -82,6 +84,8 @@ def process_revision(
     for script in scripts:
         for operations in (*script.upgrade_ops_list, *script.downgrade_ops_list):
             _sort_drops(operations)
+        if context.opts["render_as_batch"]:
+            keep_indexes(script)
     caller = context.opts["revision_context"]
     is_empty = all(ops.is_empty() for script in scripts for ops in script.upgrade_ops_list)
     # An empty revision without autogenerate is meant to be filled by hand.

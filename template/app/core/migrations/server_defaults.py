@@ -7,12 +7,11 @@ from alembic.operations.ops import AlterColumnOp
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Column, Connection, DefaultClause, Identity, MetaData, Table, inspect
+from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from app.core.migrations import dialect
-
-UNKNOWN = object()
 
 
 def compare_server_default(
@@ -49,20 +48,24 @@ def compare_server_default(
 def _is_stored_as(
     connection: Connection | None, stored: DefaultClause | None, column: Column[Any]
 ) -> bool:
-    normalized = _normalized_default(connection, column)
+    if (found := stored_column(connection, column)) is None:
+        return False
     text = getattr(stored and stored.arg, "text", None)
     # Alembic puts defaults that it reads from SQLite in parentheses.
-    return normalized is not UNKNOWN and text in (normalized, f"({normalized})")
+    return text in (found["default"], f"({found['default']})")
 
 
-def _normalized_default(connection: Connection | None, column: Column[Any]) -> object:
-    """Return the default of a column as the server stores it, or UNKNOWN if it rejects it.
+def stored_column(
+    connection: Connection | None, column: Column[Any], **options: Any
+) -> ReflectedColumn | None:
+    """Return a column as the server stores it in a table with these options.
 
-    It rejects one that needs a type or function that the new revision has yet to create.
+    Return None if the server rejects it, as it does one that needs a type or function that the new
+    revision has yet to create.
     Raises DBAPIError if the database user may not create temporary tables.
     """
     assert connection is not None  # noqa: S101
-    table = Table("_server_default", MetaData(), column, prefixes=["TEMPORARY"])
+    table = Table("_stored_column", MetaData(), column, prefixes=["TEMPORARY"], **options)
     try:
         with connection.begin_nested():
             # Not Table.create and Table.drop, which would also create and drop a native enum type.
@@ -72,8 +75,8 @@ def _normalized_default(connection: Connection | None, column: Column[Any]) -> o
     except DBAPIError as error:
         if dialect.is_permission_denied(error):
             raise
-        return UNKNOWN
-    return reflected["default"]
+        return None
+    return reflected
 
 
 # A plugin, because Alembic fails on computed and identity columns if it is an argument of

@@ -3,6 +3,8 @@
 Alembic compares none, or only names: https://github.com/sqlalchemy/alembic/issues/1761
 """
 
+from itertools import chain
+
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import AddConstraintOp, DropConstraintOp, ModifyTableOps
 from alembic.runtime.plugins import Plugin
@@ -39,7 +41,8 @@ def compare_check_constraints(
     # In a table that is created or dropped, they are part of that operation.
     if inspected is None or table is None or context.connection is None:
         return PriorityDispatchResult.CONTINUE
-    old = {str(one.name): _inspected_text(one) for one in _constraints(inspected) if one.name}
+    stored = [one for one in inspected.constraints if isinstance(one, CheckConstraint)]
+    old = {str(one.name): _inspected_text(one) for one in stored if one.name}
     new = _named_constraints(table, context.connection.dialect)
     expected = {key: _text(one, context.connection) for key, one in new.items()}
     if any(old[key] != expected[key] for key in old.keys() & new.keys()):
@@ -48,15 +51,20 @@ def compare_check_constraints(
         if key in old and key in new and old[key] == expected[key]:
             continue
         if key in old:
-            stored = CheckConstraint(old[key], name=conv(key), table=inspected)
-            changes.ops.append(DropConstraintOp.from_constraint(stored))
+            constraint = CheckConstraint(old[key], name=conv(key), table=inspected)
+            changes.ops.append(DropConstraintOp.from_constraint(constraint))
         if key in new:
             changes.ops.append(AddConstraintOp.from_constraint(new[key]))
     return PriorityDispatchResult.CONTINUE
 
 
-def _constraints(table: Table) -> list[CheckConstraint]:
-    return [one for one in table.constraints if isinstance(one, CheckConstraint)]
+def _constraints(table: Table, dialect: Dialect) -> list[CheckConstraint]:
+    """Return the constraints of a model, its columns and types, except what is not created."""
+    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]
+    found = chain(table.constraints, *(column.constraints for column in table.columns))
+    constraints = [one for one in found if isinstance(one, CheckConstraint)]
+    # A database with a type for booleans needs no constraint of Boolean.
+    return [one for one in constraints if one._should_create_for_compiler(compiler)]
 
 
 def _inspected_text(constraint: CheckConstraint) -> str:
@@ -68,7 +76,7 @@ def _inspected_text(constraint: CheckConstraint) -> str:
 def _named_constraints(table: Table, dialect: Dialect) -> dict[str, CheckConstraint]:
     """Return the constraints of a model by the names that the database gives them."""
     format_name = dialect.identifier_preparer.format_constraint
-    named = {format_name(one): one for one in _constraints(table)}
+    named = {format_name(one): one for one in _constraints(table, dialect)}
     return {name.strip('"`'): one for name, one in named.items() if name}
 
 
@@ -82,7 +90,7 @@ def _stored_expressions(connection: Connection, table: Table) -> dict[str, str] 
         for name, one in _named_constraints(table, connection.dialect).items()
     }
     copy = table.to_metadata(MetaData(), name="_check_constraints")
-    for constraint in _constraints(copy):
+    for constraint in _constraints(copy, connection.dialect):
         constraint.name = conv(names[_text(constraint, connection)])
     return read_back(connection, copy, _read)
 

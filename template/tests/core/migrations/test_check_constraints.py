@@ -9,6 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core import dialect
 from app.core.migrations import context_options
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT
@@ -21,6 +22,7 @@ CHECKS = {
     "list": ("kind in ('a','b')", "kind in ('a','b','c')"),
     "nulls": ("kind IS NULL or price is not null", "kind IS NULL"),
     "two": ("ends > starts", "ends >= starts"),
+    "of_column": ("starts>'2020-01-01'", "starts > '2021-01-01'"),
 }
 
 
@@ -33,6 +35,10 @@ def table(changed: Collection[str] = (), without: Collection[str] = (), **more: 
     """Return a table with CHECKS, some of them changed, left out or added."""
     kinds = ["RED", "BLUE", *(["GREEN"] if "color" in changed else [])]
     checks = {name: pair[name in changed] for name, pair in CHECKS.items() if name not in without}
+    # MariaDB and MySQL do not accept a named constraint of a column.
+    of_column = []
+    if dialect.DIALECT.name != "mysql":
+        of_column.append(sa.CheckConstraint(checks.pop("of_column"), name="of_column"))
     found = sa.Table(
         "test__check",
         sa.MetaData(naming_convention=Base.metadata.naming_convention),
@@ -40,7 +46,8 @@ def table(changed: Collection[str] = (), without: Collection[str] = (), **more: 
         sa.Column("price", sa.Numeric(10, 2)),
         sa.Column("name", sa.String(20), server_default="x"),
         sa.Column("kind", sa.String(5), unique=True),
-        sa.Column("starts", sa.Date),
+        sa.Column("starts", sa.Date, *of_column),
+        sa.Column("flag", sa.Boolean(create_constraint=True, name="flag")),
         sa.Column("ends", sa.Date),
         sa.Column(
             "color",

@@ -5,7 +5,17 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Dialect, Enum, MetaData, String
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    Constraint,
+    Dialect,
+    Enum,
+    MetaData,
+    String,
+    Table,
+)
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
@@ -42,6 +52,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+def check_constraint_name(constraint: Constraint, table: Table) -> str:
+    """Return the name of a CHECK constraint: for that of a type, by default, its column's.
+
+    Raises InvalidRequestError for any other constraint without a name.
+    """
+    if isinstance(constraint.name, str):
+        return constraint.name
+    if constraint._type_bound and isinstance(constraint, CheckConstraint):
+        return constraint.columns[0].name
+    raise InvalidRequestError(
+        f"Table {table.name}: a CHECK constraint has no name, without which it cannot be dropped;"
+        " expected CheckConstraint(…, name='price_is_positive')"
+    )
+
+
 class Base(DeclarativeBase):
     """The base of all models. Constraints are named, because unnamed ones cannot be dropped."""
 
@@ -52,6 +77,7 @@ class Base(DeclarativeBase):
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "constraint_name": check_constraint_name,
         }
     )
     type_annotation_map = {

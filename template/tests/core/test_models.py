@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import MetaData
-from sqlalchemy.exc import StatementError
+from sqlalchemy import CheckConstraint, Column, Enum, Integer, MetaData, Table
+from sqlalchemy.exc import InvalidRequestError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped, configure_mappers
+from sqlalchemy.schema import CreateTable
 
 from app.core.database import Session, create_session_factory
 from app.core.migrations import import_models
@@ -98,3 +99,16 @@ def test_no_relationship_is_loaded_lazily() -> None:
         if relationship.lazy in {"select", True}
     ]
     assert not lazy, f'asyncio cannot load on attribute access; add lazy="raise" to {lazy}'
+
+
+def test_check_constraints_of_types_are_named_after_their_column() -> None:
+    sizes = Enum("S", "L", native_enum=False, create_constraint=True)
+    metadata = MetaData(naming_convention=METADATA.naming_convention)
+    table = Table("test__shirt", metadata, Column("size", sizes))
+    assert "CONSTRAINT ck_test__shirt_size CHECK" in str(CreateTable(table))
+
+
+def test_an_unnamed_check_constraint_is_rejected_with_the_name_of_its_table() -> None:
+    metadata = MetaData(naming_convention=METADATA.naming_convention)
+    with pytest.raises(InvalidRequestError, match="Table test__price: a CHECK constraint has no"):
+        Table("test__price", metadata, Column("price", Integer), CheckConstraint("price > 0"))

@@ -3,10 +3,18 @@
 Alembic compares none, or only names: https://github.com/sqlalchemy/alembic/issues/1761
 """
 
+from copy import copy
 from itertools import chain
+from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
-from alembic.operations.ops import AddConstraintOp, DropConstraintOp, ModifyTableOps
+from alembic.operations.ops import (
+    AddColumnOp,
+    AlterColumnOp,
+    CreateCheckConstraintOp,
+    DropConstraintOp,
+    ModifyTableOps,
+)
 from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
 from sqlalchemy import (
@@ -54,7 +62,8 @@ def compare_check_constraints(
             constraint = CheckConstraint(old[key], name=conv(key), table=inspected)
             changes.ops.append(DropConstraintOp.from_constraint(constraint))
         if key in new:
-            changes.ops.append(AddConstraintOp.from_constraint(new[key]))
+            changes.ops.append(_creation(key, new[key], table))
+            _disown(new[key], changes)
     return PriorityDispatchResult.CONTINUE
 
 
@@ -65,6 +74,30 @@ def _constraints(table: Table, dialect: Dialect) -> list[CheckConstraint]:
     constraints = [one for one in found if isinstance(one, CheckConstraint)]
     # A database with a type for booleans needs no constraint of Boolean.
     return [one for one in constraints if one._should_create_for_compiler(compiler)]
+
+
+def _creation(name: str, constraint: CheckConstraint, table: Table) -> CreateCheckConstraintOp:
+    return CreateCheckConstraintOp(conv(name), table.name, constraint.sqltext, schema=table.schema)
+
+
+def _disown(constraint: CheckConstraint, changes: ModifyTableOps) -> None:
+    """Leave the constraint of a column's type to the operation that creates it by name.
+
+    MariaDB and MySQL would create it twice, and SQLite only with a table.
+    """
+    for operation in changes.ops:
+        if isinstance(operation, AddColumnOp) and operation.column.name in constraint.columns:
+            operation.column.type = _unconstrained(operation.column.type)
+        elif isinstance(operation, AlterColumnOp) and operation.column_name in constraint.columns:
+            operation.modify_type = _unconstrained(operation.modify_type)
+
+
+def _unconstrained(kind: Any) -> Any:
+    if not getattr(kind, "create_constraint", False):
+        return kind
+    kind = copy(kind)
+    kind.create_constraint = False
+    return kind
 
 
 def _inspected_text(constraint: CheckConstraint) -> str:

@@ -47,7 +47,7 @@ def table(changed: Collection[str] = (), without: Collection[str] = (), **more: 
         sa.Column("name", sa.String(20), server_default="x"),
         sa.Column("kind", sa.String(5), unique=True),
         sa.Column("starts", sa.Date, *of_column),
-        sa.Column("flag", sa.Boolean(create_constraint=True, name="flag")),
+        sa.Column("flag", sa.Boolean(create_constraint=True)),
         sa.Column("ends", sa.Date),
         sa.Column(
             "color",

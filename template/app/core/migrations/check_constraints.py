@@ -4,7 +4,6 @@ Alembic compares none, or only names: https://github.com/sqlalchemy/alembic/issu
 """
 
 from copy import copy
-from itertools import chain
 from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
@@ -17,18 +16,10 @@ from alembic.operations.ops import (
 )
 from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
-from sqlalchemy import (
-    CheckConstraint,
-    Connection,
-    Dialect,
-    Inspector,
-    MetaData,
-    Table,
-    TextClause,
-)
+from sqlalchemy import CheckConstraint, Dialect, Table, TextClause
 from sqlalchemy.sql.elements import conv
 
-from app.core.migrations.temporary_table import read_back
+from app.core.migrations.stored_models import created_checks, sql_text, stored_model
 
 
 def compare_check_constraints(
@@ -41,10 +32,9 @@ def compare_check_constraints(
 ) -> PriorityDispatchResult:
     """Add an operation for each CHECK constraint that was added, removed or changed.
 
-    Servers rewrite expressions: `price > 0` is stored as `(price > (0)::numeric)`. Therefore those
-    of the model are stored in a temporary table and read back, unless the texts are equal. If the
-    server rejects that table, which may need what the new revision has yet to create, the
-    constraints are compared by name.
+    Servers rewrite expressions: `price > 0` is stored as `(price > (0)::numeric)`. If the server
+    rejects the model, which may need what the new revision has yet to create, the constraints are
+    compared by name.
     """
     # In a table that is created or dropped, they are part of that operation.
     if inspected is None or table is None or context.connection is None:
@@ -52,9 +42,10 @@ def compare_check_constraints(
     stored = [one for one in inspected.constraints if isinstance(one, CheckConstraint)]
     old = {str(one.name): _inspected_text(one) for one in stored if one.name}
     new = _named_constraints(table, context.connection.dialect)
-    expected = {key: _text(one, context.connection) for key, one in new.items()}
+    expected = {key: sql_text(one.sqltext, context.connection.dialect) for key, one in new.items()}
     if any(old[key] != expected[key] for key in old.keys() & new.keys()):
-        expected |= _stored_expressions(context.connection, table) or old
+        checks = stored_model(context, table).checks
+        expected = {key: checks.get(text, old.get(key, text)) for key, text in expected.items()}
     for key in sorted(old.keys() | new.keys()):
         if key in old and key in new and old[key] == expected[key]:
             continue
@@ -65,15 +56,6 @@ def compare_check_constraints(
             changes.ops.append(_creation(key, new[key], table))
             _disown(new[key], changes)
     return PriorityDispatchResult.CONTINUE
-
-
-def _constraints(table: Table, dialect: Dialect) -> list[CheckConstraint]:
-    """Return the constraints of a model, its columns and types, except what is not created."""
-    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]
-    found = chain(table.constraints, *(column.constraints for column in table.columns))
-    constraints = [one for one in found if isinstance(one, CheckConstraint)]
-    # A database with a type for booleans needs no constraint of Boolean.
-    return [one for one in constraints if one._should_create_for_compiler(compiler)]
 
 
 def _creation(name: str, constraint: CheckConstraint, table: Table) -> CreateCheckConstraintOp:
@@ -109,32 +91,9 @@ def _inspected_text(constraint: CheckConstraint) -> str:
 def _named_constraints(table: Table, dialect: Dialect) -> dict[str, CheckConstraint]:
     """Return the constraints of a model by the names that the database gives them."""
     format_name = dialect.identifier_preparer.format_constraint
-    named = {format_name(one): one for one in _constraints(table, dialect)}
-    return {name.strip('"`'): one for name, one in named.items() if name}
-
-
-def _stored_expressions(connection: Connection, table: Table) -> dict[str, str] | None:
-    """Return the expressions of a model's constraints as the server stores them.
-
-    None if it rejects the table.
-    """
-    names = {
-        _text(one, connection): name
-        for name, one in _named_constraints(table, connection.dialect).items()
-    }
-    copy = table.to_metadata(MetaData(), name="_check_constraints")
-    for constraint in _constraints(copy, connection.dialect):
-        constraint.name = conv(names[_text(constraint, connection)])
-    return read_back(connection, copy, _read)
-
-
-def _read(inspector: Inspector, table: str) -> dict[str, str]:
-    return {str(one["name"]): one["sqltext"] for one in inspector.get_check_constraints(table)}
-
-
-def _text(constraint: CheckConstraint, connection: Connection) -> str:
-    options = {"include_table": False, "literal_binds": True}
-    return str(constraint.sqltext.compile(connection, compile_kwargs=options))
+    # Unquoted; the argument exists for Alembic.
+    named = {format_name(one, False): one for one in created_checks(table, dialect)}
+    return {name: one for name, one in named.items() if name}
 
 
 PLUGIN = Plugin("app.core.migrations.check_constraints")

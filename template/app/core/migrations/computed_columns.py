@@ -16,9 +16,10 @@ from alembic.operations.ops import (
 )
 from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
-from sqlalchemy import Column, Index, Inspector, MetaData, Table
+from sqlalchemy import Column, Index, Table
+from sqlalchemy.engine.interfaces import ReflectedColumn
 
-from app.core.migrations.temporary_table import read_back
+from app.core.migrations.stored_models import stored_model
 
 # The expression of a computed column, and whether its values are stored.
 Expression: TypeAlias = tuple[str, bool | None]
@@ -34,29 +35,30 @@ def compare_computed_columns(
 ) -> PriorityDispatchResult:
     """Replace each column whose expression was changed, added or removed.
 
-    The expressions of the model are read back from a temporary table, because servers rewrite them.
-    If the server rejects that table, nothing is compared.
+    If the server rejects the model, nothing is compared.
     """
     # In a table that is created or dropped, they are part of that operation.
-    if inspected is None or table is None or context.connection is None:
-        return PriorityDispatchResult.CONTINUE
-    if not any(column.computed is not None for column in (*inspected.columns, *table.columns)):
-        return PriorityDispatchResult.CONTINUE
-    copy = table.to_metadata(MetaData(), name="_computed_columns")
-    expected = read_back(context.connection, copy, _read)
-    if expected is None:
+    if inspected is None or table is None:
         return PriorityDispatchResult.CONTINUE
     for column in table.columns:
         stored = inspected.columns.get(column.name)
-        if stored is not None and _inspected_computed(stored) != expected.get(column.name):
+        if stored is not None and _is_changed(context, stored, column):
             changes.ops += _replace(stored, column)
     return PriorityDispatchResult.CONTINUE
 
 
-def _read(inspector: Inspector, table: str) -> dict[str, Expression]:
-    columns = inspector.get_columns(table)
-    found = {one["name"]: one["computed"] for one in columns if "computed" in one}
-    return {name: (one["sqltext"], one.get("persisted")) for name, one in found.items()}
+def _is_changed(context: AutogenContext, stored: Column[Any], column: Column[Any]) -> bool:
+    if stored.computed is None and column.computed is None:
+        return False
+    old = _inspected_computed(stored)
+    expected = stored_model(context, column.table).columns.get(column.name)
+    return expected is not None and old != _stored_computed(expected)
+
+
+def _stored_computed(column: ReflectedColumn) -> Expression | None:
+    if (computed := column.get("computed")) is None:
+        return None
+    return computed["sqltext"], computed.get("persisted")
 
 
 def _inspected_computed(column: Column[Any]) -> Expression | None:

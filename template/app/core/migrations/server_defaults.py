@@ -6,19 +6,10 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import AlterColumnOp
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import (
-    Column,
-    Computed,
-    Connection,
-    DefaultClause,
-    Identity,
-    Inspector,
-    MetaData,
-    Table,
-)
+from sqlalchemy import Column, Computed, DefaultClause, Identity
 
 from app.core.migrations import dialect
-from app.core.migrations.temporary_table import read_back
+from app.core.migrations.stored_models import stored_model
 
 
 def compare_server_default(
@@ -33,8 +24,7 @@ def compare_server_default(
     """Record a changed server default in `change`; return CONTINUE where Alembic should decide.
 
     Servers rewrite defaults such as `now()`, `true` or `'it''s'`. Alembic reports that as a change
-    on MariaDB, and cannot compare JSON defaults on PostgreSQL. Therefore the model's default is
-    stored in a temporary table and read back first.
+    on MariaDB, and cannot compare JSON defaults on PostgreSQL.
     """
     old, new = inspected.server_default, column.server_default
     if isinstance(old, Computed) or isinstance(new, Computed):
@@ -46,9 +36,7 @@ def compare_server_default(
     if not isinstance(new, DefaultClause) or not isinstance(old, DefaultClause | None):
         return PriorityDispatchResult.CONTINUE
     change.existing_server_default = old
-    arg: Any = new.arg
-    wanted = Column("value", column.type, server_default=arg)
-    if not _is_stored_as(context.connection, old, wanted):
+    if not _is_stored_as(context, old, column):
         if not dialect.NORMALIZES_DEFAULTS:
             return PriorityDispatchResult.CONTINUE
         change.modify_server_default = new
@@ -56,20 +44,25 @@ def compare_server_default(
 
 
 def _is_stored_as(
-    connection: Connection | None, stored: DefaultClause | None, column: Column[Any]
+    context: AutogenContext, stored: DefaultClause | None, column: Column[Any]
 ) -> bool:
-    assert connection is not None  # noqa: S101
-    table = Table("_server_default", MetaData(), column)
-    normalized = read_back(connection, table, _defaults)
-    if normalized is None:
-        return False
     text = getattr(stored and stored.arg, "text", None)
+    if _is_same(text, _written(context, column)):
+        return True
+    found = stored_model(context, column.table).columns.get(column.name)
+    return found is not None and _is_same(text, found["default"])
+
+
+def _is_same(stored: str | None, text: str | None) -> bool:
     # Alembic puts defaults that it reads from SQLite in parentheses.
-    return text in (*normalized, *(f"({default})" for default in normalized))
+    return stored in (text, f"({text})")
 
 
-def _defaults(inspector: Inspector, table: str) -> list[str | None]:
-    return [column["default"] for column in inspector.get_columns(table)]
+def _written(context: AutogenContext, column: Column[Any]) -> str | None:
+    """Return the default of a model as SQLAlchemy writes it."""
+    assert context.dialect is not None  # noqa: S101
+    compiler = context.dialect.ddl_compiler(context.dialect, None)  # type: ignore[arg-type]
+    return compiler.get_column_default_string(column)
 
 
 # A plugin, because Alembic fails on computed and identity columns if it is an argument of

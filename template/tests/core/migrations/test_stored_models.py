@@ -1,0 +1,60 @@
+"""Models are stored in temporary tables only if they have to be, all at once."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.migrations import context_options
+from app.core.settings import PROJECT_ROOT
+
+
+def models(*checks: str, limit: int = 100) -> sa.MetaData:
+    """Return three tables: with a default and CHECK constraints, with one, and with neither."""
+    metadata = sa.MetaData()
+    named = [sa.CheckConstraint(text, name=f"test_{n}") for n, text in enumerate(checks)]
+    sa.Table("test__name", metadata, sa.Column("name", sa.String(9), server_default="it's"), *named)
+    check = sa.CheckConstraint(f"size<{limit} OR size IS NULL", name="test_size")
+    sa.Table("test__size", metadata, sa.Column("size", sa.Integer), check)
+    sa.Table("test__plain", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    return metadata
+
+
+def compare(connection: sa.Connection, metadata: sa.MetaData) -> tuple[list[Any], list[str]]:
+    """Return the differences, and the statements that found them."""
+    statements: list[str] = []
+
+    def record(_: object, _cursor: object, statement: str, *_more: object) -> None:
+        statements.append(statement.strip())
+
+    options = context_options(Config(PROJECT_ROOT / "alembic.ini"))
+    plugins = options["autogenerate_plugins"]
+    context = MigrationContext.configure(connection, opts={"autogenerate_plugins": plugins})
+    event.listen(connection, "before_cursor_execute", record)
+    found: list[Any] = compare_metadata(context, metadata)
+    event.remove(connection, "before_cursor_execute", record)
+    return found, [sql for sql in statements if sql.startswith("CREATE TEMPORARY TABLE")]
+
+
+async def test_models_are_stored_once_if_they_are_rewritten(connection: AsyncConnection) -> None:
+    await connection.run_sync(models().create_all)
+    found, created = await connection.run_sync(compare, models())
+    assert found == []
+    # SQLite stores expressions as they are written.
+    assert len(created) == (0 if connection.dialect.name == "sqlite" else len(models().tables))
+    plain = sa.MetaData()
+    models().tables["test__plain"].to_metadata(plain)
+    assert (await connection.run_sync(compare, plain))[1] == []
+
+
+async def test_a_rejected_model_does_not_affect_others(connection: AsyncConnection) -> None:
+    await connection.run_sync(models().create_all)
+    changed = models("missing_function(name)", limit=99)
+    found, _ = await connection.run_sync(compare, changed)
+    names = [(kind, constraint.name) for kind, constraint in found]
+    sizes = [("remove_constraint", "test_size"), ("add_constraint", "test_size")]
+    assert names == [("add_constraint", "test_0"), *sizes]

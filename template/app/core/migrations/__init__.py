@@ -20,9 +20,12 @@ from app.core.migrations import (
     column_types,
     computed_columns,
     dialect,
+    indexes,
     primary_keys,
+    reflection,
     server_defaults,
     table_order,
+    type_comparison,
 )
 from app.core.migrations.lock import migrating as migrating
 from app.core.models import Base
@@ -30,7 +33,16 @@ from app.core.settings import PROJECT_ROOT, get_migration_settings
 
 logger = logging.getLogger(__name__)
 
-COMPARATORS = (check_constraints, computed_columns, primary_keys, server_defaults, table_order)
+COMPARATORS = (
+    check_constraints,
+    computed_columns,
+    indexes,
+    primary_keys,
+    reflection,
+    server_defaults,
+    table_order,
+    type_comparison,
+)
 
 
 def find_model_modules() -> list[str]:

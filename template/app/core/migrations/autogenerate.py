@@ -8,6 +8,7 @@ from typing import Any
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 
+from app.core.migrations import reflection
 from app.core.migrations.operation_order import remove_needless_drops, sort_operations
 from app.core.migrations.renames import comment_renames
 
@@ -54,6 +55,7 @@ def process_revision(
             for operations in (upgrade, downgrade):
                 remove_needless_drops(operations)
         comment_renames(caller._last_autogen_context, script)
+        reflection.complete_operations(script)
     is_empty = all(ops.is_empty() for script in scripts for ops in script.upgrade_ops_list)
     # An empty revision without autogenerate is meant to be filled by hand.
     if is_empty and caller.command_args["autogenerate"]:

@@ -8,15 +8,15 @@ from typing import Any, TypeAlias
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import (
     AddColumnOp,
+    AddConstraintOp,
     CreateIndexOp,
     DropColumnOp,
-    DropIndexOp,
     MigrateOperation,
     ModifyTableOps,
 )
 from alembic.runtime.plugins import Plugin
-from alembic.util import PriorityDispatchResult
-from sqlalchemy import Column, Index, Table
+from alembic.util import DispatchPriority, PriorityDispatchResult
+from sqlalchemy import Column, Index, Table, UniqueConstraint
 from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from app.core.migrations.stored_models import stored_model
@@ -40,10 +40,12 @@ def compare_computed_columns(
     # In a table that is created or dropped, they are part of that operation.
     if inspected is None or table is None:
         return PriorityDispatchResult.CONTINUE
-    for column in table.columns:
-        stored = inspected.columns.get(column.name)
-        if stored is not None and _is_changed(context, stored, column):
-            changes.ops += _replace(stored, column)
+    pairs = [(inspected.columns.get(column.name), column) for column in table.columns]
+    changed = [
+        (old, new) for old, new in pairs if old is not None and _is_changed(context, old, new)
+    ]
+    if changed:
+        _replace(changes, changed)
     return PriorityDispatchResult.CONTINUE
 
 
@@ -68,25 +70,45 @@ def _inspected_computed(column: Column[Any]) -> Expression | None:
     return column.computed.sqltext.text, column.computed.persisted
 
 
-def _replace(stored: Column[Any], column: Column[Any]) -> list[MigrateOperation]:
-    """Return the operations that drop a column and its indexes, and add them again.
+def _replace(changes: ModifyTableOps, columns: list[tuple[Column[Any], Column[Any]]]) -> None:
+    """Drop columns with their indexes and unique constraints, and add them again.
 
     A computed column has no values of its own, but one that is no longer computed is empty.
     """
-    schema, table = column.table.schema, column.table.name
-    return [
-        *map(DropIndexOp.from_index, _indexes(stored)),
-        DropColumnOp.from_column_and_tablename(schema, table, stored),
-        AddColumnOp.from_column_and_tablename(schema, table, column),
-        *map(CreateIndexOp.from_index, _indexes(column)),
-    ]
+    old = _indexes([stored for stored, _ in columns])
+    new = _indexes([column for _, column in columns])
+    kept = [op for op in changes.ops if _name(op) not in {*old, *new}]
+    replaced: list[MigrateOperation] = []
+    for stored, column in columns:
+        schema, table = column.table.schema, column.table.name
+        replaced.append(DropColumnOp.from_column_and_tablename(schema, table, stored))
+        replaced.append(AddColumnOp.from_column_and_tablename(schema, table, column))
+    drops = [_create(index).reverse() for index in old.values()]
+    changes.ops[:] = [*kept, *drops, *replaced, *map(_create, new.values())]
 
 
-def _indexes(column: Column[Any]) -> list[Index]:
-    indexes = [index for index in column.table.indexes if column in index.columns.values()]
-    # Alembic has added those that it read to the inspected table a second time.
-    return list({index.name: index for index in indexes}.values())
+def _indexes(columns: list[Column[Any]]) -> dict[str, Index | UniqueConstraint]:
+    """Return the indexes and unique constraints of columns of a table, by name."""
+    table = columns[0].table
+    # Constraints last: MariaDB and MySQL report their indexes, too.
+    items: list[Index | UniqueConstraint] = [*table.indexes]
+    items += [item for item in table.constraints if isinstance(item, UniqueConstraint)]
+    used = [item for item in items if any(column in item.columns.values() for column in columns)]
+    return {str(item.name): item for item in used}
+
+
+def _create(item: Index | UniqueConstraint) -> CreateIndexOp | AddConstraintOp:
+    if isinstance(item, Index):
+        return CreateIndexOp.from_index(item)
+    return AddConstraintOp.from_constraint(item)
+
+
+def _name(op: MigrateOperation) -> str:
+    return str(getattr(op, "index_name", None) or getattr(op, "constraint_name", None))
 
 
 PLUGIN = Plugin("app.core.migrations.computed_columns")
-PLUGIN.add_autogenerate_comparator(compare_computed_columns, "table", "computed_columns")
+# After indexes.py, whose operations may belong to replaced columns.
+PLUGIN.add_autogenerate_comparator(
+    compare_computed_columns, "table", "computed_columns", priority=DispatchPriority.LAST
+)

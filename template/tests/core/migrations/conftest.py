@@ -1,15 +1,18 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core import dialect
-from app.core.migrations import alembic_config
-from app.core.settings import get_migration_settings
+from app.core.migrations import alembic_config, context_options
+from app.core.settings import PROJECT_ROOT, get_migration_settings
 
 REVISION = """'''create {number}'''
 import sqlalchemy as sa
@@ -83,3 +86,45 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     get_migration_settings.cache_clear()
     yield
     get_migration_settings.cache_clear()
+
+
+def schema(*items: sa.schema.SchemaItem, **options: Any) -> sa.MetaData:
+    """Return two tables; columns among the items replace those of the same name."""
+    metadata = sa.MetaData()
+    sa.Table("test__parent", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    columns: dict[str, sa.Column[Any]] = {
+        "id": sa.Column("id", sa.Integer, primary_key=True),
+        "parent_id": sa.Column("parent_id", sa.Integer),
+        "name": sa.Column("name", sa.String(30)),
+        "size": sa.Column("size", sa.Integer),
+        "price": sa.Column("price", sa.Integer),
+    }
+    columns |= {item.name: item for item in items if isinstance(item, sa.Column)}
+    others = [item for item in items if not isinstance(item, sa.Column)]
+    sa.Table("test__child", metadata, *columns.values(), *others, **options)
+    return metadata
+
+
+def find_differences(connection: sa.Connection, metadata: sa.MetaData) -> list[Any]:
+    """Return what `alembic check` reports if these are the models."""
+    known = context_options(Config(PROJECT_ROOT / "alembic.ini"))
+    names = ("compare_type", "compare_server_default", "autogenerate_plugins")
+    context = MigrationContext.configure(connection, opts={name: known[name] for name in names})
+    return list(compare_metadata(context, metadata))
+
+
+async def undetected(
+    connection: AsyncConnection, cases: Mapping[str, Sequence[sa.MetaData]]
+) -> dict[str, list[str]]:
+    """Return, by case, which of its states are wrongly found equal to or different from others."""
+    wrong: dict[str, list[str]] = {}
+    for name, states in cases.items():
+        for number, stored in enumerate(states):
+            await connection.run_sync(stored.create_all)
+            for other, state in enumerate(states):
+                found = await connection.run_sync(find_differences, state)
+                if bool(found) != (other != number):
+                    wrong.setdefault(name, []).append(f"{number} to {other}: {found}")
+            await connection.run_sync(stored.drop_all)
+            await connection.commit()
+    return wrong

@@ -15,6 +15,8 @@ EXPRESSIONS = {
     "number": ("size*2+1", "size * 2 + 2"),
     "text": ("CASE WHEN size > 1 THEN 'it''s' END", "CASE WHEN size > 1 THEN 'its' END"),
     "indexed": ("(size)", "size - 1"),
+    "other": ("size*3", "size * 4"),
+    "key": ("size+5", "size + 6"),
 }
 
 
@@ -26,7 +28,8 @@ def table(*changed: str, without: str | None = None) -> sa.Table:
         computed = sa.Computed(pair[name in changed], persisted=True)
         arguments = [] if name == without else [computed]
         found.append_column(sa.Column(name, kind, *arguments))
-    sa.Index("test__index", found.c.indexed)
+    sa.Index("test__index", found.c.indexed, found.c.other)
+    found.append_constraint(sa.UniqueConstraint("key", name="test__key"))
     return found
 
 
@@ -56,10 +59,31 @@ async def test_a_changed_expression_replaces_the_column(
     assert found == [f"remove_column {name}", f"add_column {name}"]
 
 
-async def test_an_index_of_a_replaced_column_is_created_again(created: AsyncConnection) -> None:
-    found = await created.run_sync(differences, table("indexed"))
+async def test_an_index_of_replaced_columns_is_created_again(created: AsyncConnection) -> None:
+    found = await created.run_sync(differences, table("indexed", "other"))
+    names = ("indexed", "other")
+    columns = [f"{kind}_column {name}" for name in names for kind in ("remove", "add")]
+    assert found == ["remove_index test__index", *columns, "add_index test__index"]
+
+
+async def test_a_changed_index_of_a_replaced_column_is_created_once(
+    created: AsyncConnection,
+) -> None:
+    changed = table("indexed")
+    [index] = changed.indexes
+    changed.indexes.remove(index)
+    sa.Index("test__index", changed.c.indexed, changed.c.size)
+    found = await created.run_sync(differences, changed)
     columns = ["remove_column indexed", "add_column indexed"]
     assert found == ["remove_index test__index", *columns, "add_index test__index"]
+
+
+async def test_a_unique_constraint_of_a_replaced_column_is_created_again(
+    created: AsyncConnection,
+) -> None:
+    found = await created.run_sync(differences, table("key"))
+    columns = ["remove_column key", "add_column key"]
+    assert found == ["remove_constraint test__key", *columns, "add_constraint test__key"]
 
 
 async def test_a_column_that_is_no_longer_computed_is_replaced(created: AsyncConnection) -> None:

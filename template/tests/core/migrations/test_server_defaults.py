@@ -9,6 +9,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from app.core import dialect
 from app.core.migrations import context_options
@@ -18,6 +20,22 @@ from app.core.settings import PROJECT_ROOT
 class Color(Enum):
     RED = "red"
     BLUE = "blue"
+
+
+class Token(FunctionElement[str]):
+    """A default that each database writes in its own way."""
+
+    inherit_cache = True
+
+
+@compiles(Token)
+def _token(_element: Token, compiler: Any, **_: Any) -> str:
+    return {
+        "postgresql": "md5(random()::text)",
+        "mysql": "(md5(uuid()))",
+        "mariadb": "(md5(uuid()))",
+        "sqlite": "(lower(hex(randomblob(4))) || '-' || hex(randomblob(2)))",
+    }[compiler.dialect.name]
 
 
 COLOR = sa.Enum(Color, native_enum=False, length=40)
@@ -33,6 +51,7 @@ DEFAULTS: dict[str, tuple[sa.types.TypeEngine[Any], Any, Any]] = {
     "date": (sa.Date(), "2026-01-01", "2026-01-02"),
     "enum": (COLOR, "RED", "BLUE"),
     "json": (sa.JSON(), text("('{}')"), text("('[]')")),
+    "token": (sa.String(40), Token(), "token"),
     "uuid": (dialect.UUID, f"{1:032x}", f"{2:032x}"),
     "missing": (sa.Integer(), None, "0"),
 }

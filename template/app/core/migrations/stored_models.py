@@ -76,6 +76,7 @@ def _read(connection: Connection, tables: Sequence[Table]) -> list[StoredModel]:
         expressions = {
             sql_text(one.sqltext, connection.dialect): named[str(one.name)]
             for one in created_checks(table, connection.dialect)
+            if str(one.name) in named
         }
         stored = {column["name"]: column for column in columns[None, table.name]}
         models.append(StoredModel(stored, expressions))

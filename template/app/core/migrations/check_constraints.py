@@ -4,6 +4,7 @@ Alembic compares none, or only names: https://github.com/sqlalchemy/alembic/issu
 """
 
 from copy import copy
+from itertools import chain
 from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
@@ -19,7 +20,7 @@ from alembic.util import PriorityDispatchResult
 from sqlalchemy import CheckConstraint, Dialect, Table, TextClause
 from sqlalchemy.sql.elements import conv
 
-from app.core.migrations.stored_models import created_checks, sql_text, stored_model
+from app.core.migrations.stored_models import stored_model
 
 
 def compare_check_constraints(
@@ -42,10 +43,9 @@ def compare_check_constraints(
     stored = [one for one in inspected.constraints if isinstance(one, CheckConstraint)]
     old = {str(one.name): _inspected_text(one) for one in stored if one.name}
     new = _named_constraints(table, context.connection.dialect)
-    expected = {key: sql_text(one.sqltext, context.connection.dialect) for key, one in new.items()}
+    expected = {key: _text(one, context.connection.dialect) for key, one in new.items()}
     if any(old[key] != expected[key] for key in old.keys() & new.keys()):
-        checks = stored_model(context, table).checks
-        expected = {key: checks.get(text, old.get(key, text)) for key, text in expected.items()}
+        expected = expected | old | stored_model(context, table).checks
     for key in sorted(old.keys() | new.keys()):
         if key in old and key in new and old[key] == expected[key]:
             continue
@@ -56,6 +56,20 @@ def compare_check_constraints(
             changes.ops.append(_creation(key, new[key], table))
             _disown(new[key], changes)
     return PriorityDispatchResult.CONTINUE
+
+
+def _constraints(table: Table, dialect: Dialect) -> list[CheckConstraint]:
+    """Return the constraints of a model, its columns and types, except what is not created."""
+    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]
+    found = chain(table.constraints, *(column.constraints for column in table.columns))
+    constraints = [one for one in found if isinstance(one, CheckConstraint)]
+    # A database with a type for booleans needs no constraint of Boolean.
+    return [one for one in constraints if one._should_create_for_compiler(compiler)]
+
+
+def _text(constraint: CheckConstraint, dialect: Dialect) -> str:
+    options = {"include_table": False, "literal_binds": True}
+    return str(constraint.sqltext.compile(dialect=dialect, compile_kwargs=options))
 
 
 def _creation(name: str, constraint: CheckConstraint, table: Table) -> CreateCheckConstraintOp:
@@ -92,7 +106,7 @@ def _named_constraints(table: Table, dialect: Dialect) -> dict[str, CheckConstra
     """Return the constraints of a model by the names that the database gives them."""
     format_name = dialect.identifier_preparer.format_constraint
     # Unquoted; the argument exists for Alembic.
-    named = {format_name(one, False): one for one in created_checks(table, dialect)}
+    named = {format_name(one, False): one for one in _constraints(table, dialect)}
     return {name: one for name, one in named.items() if name}
 
 

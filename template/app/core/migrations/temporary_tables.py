@@ -1,79 +1,86 @@
 """Tables that are created only to be read back, as the server stores them."""
 
-from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import CheckConstraint, Column, Connection, MetaData, PrimaryKeyConstraint, Table
+from sqlalchemy import CheckConstraint, Column, Connection, Dialect, Identity, Table
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateTable
-from sqlalchemy.sql.elements import conv
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn, CreateTable
 
 from app.core.migrations import dialect
 
 Found = TypeVar("Found")
-# Reads tables, in their order.
-Read: TypeAlias = Callable[[Connection, Sequence[Table]], Sequence[Found]]
+Read: TypeAlias = Callable[[Connection, Mapping[str, Table]], dict[str, Found]]
 
 
-def copy_table(table: Table, name: str) -> Table:
-    """Return a temporary table with the columns and CHECK constraints of a model."""
-    copy = table.to_metadata(MetaData(), schema=None, name=name)  # type: ignore[arg-type]
-    copy._prefixes = ["TEMPORARY"]
-    for column in copy.columns:
-        column.primary_key = False
-    copy.append_constraint(PrimaryKeyConstraint())
-    copy.constraints = {item for item in copy.constraints if isinstance(item, CheckConstraint)}
-    for number, check in enumerate(chain(copy.constraints, *(c.constraints for c in copy.columns))):
-        check.name = conv(f"{name}_{number}")
-    for option in list(copy.kwargs):
-        # The others, such as a partition key, do not affect columns.
-        if not option.endswith(("charset", "collate")):
-            del copy.kwargs[option]
-    return copy
+class CreateTemporaryTable(CreateTable):
+    """CREATE TEMPORARY TABLE by another name: columns and CHECK constraints, but no keys.
+
+    Foreign keys cannot refer to other tables, and the rest would take most of the time.
+    """
+
+    def __init__(self, table: Table, name: str) -> None:
+        super().__init__(table)
+        self.name = name
 
 
-def split_columns(table: Table) -> list[Table]:
-    """Return a temporary table for each column of a model, without constraints."""
-    copies = []
-    for number, column in enumerate(table.columns):
-        default = getattr(column.server_default, "arg", None)
-        copy = Column(column.name, column.type, server_default=default)
-        name = f"_stored_column_{number}"
-        copies.append(Table(name, MetaData(), copy, prefixes=["TEMPORARY"]))
-    return copies
+@compiles(CreateTemporaryTable)
+def _compile(element: CreateTemporaryTable, compiler: Any, **_: Any) -> str:
+    table = element.element
+    columns = (_without_numbers(column, compiler.dialect) for column in table.columns)
+    checks = (item for item in table.constraints if isinstance(item, CheckConstraint))
+    items = [compiler.process(CreateColumn(column)) for column in columns if not column.system]
+    items += [compiler.process(one) for one in checks if one._should_create_for_compiler(compiler)]
+    # Only those of MariaDB and MySQL, such as the character set, affect columns.
+    is_mysql = compiler.dialect.name in ("mysql", "mariadb")
+    options = compiler.post_create_table(table) if is_mysql else ""
+    # Lines as SQLAlchemy writes them: on SQLite, it reflects expressions by searching the text.
+    lines = ", \n\t".join(items)
+    return f"CREATE TEMPORARY TABLE {element.name} (\n\t{lines}\n){options}"
+
+
+def _without_numbers(column: Column[Any], dialect: Dialect) -> Column[Any]:
+    """Return a column without a sequence, or the AUTO_INCREMENT that needs a key."""
+    default = column.server_default
+    is_identity = isinstance(default, Identity) and not dialect.supports_identity_columns
+    if column is column.table._autoincrement_column and (default is None or is_identity):
+        return Column(column.name, column.type, nullable=False)
+    return column
 
 
 def read_back(
-    connection: Connection, tables: Sequence[Table], read: Read[Found]
-) -> list[Found | None]:
-    """Return what `read` finds in temporary tables, with None for each that the server rejects.
+    connection: Connection, tables: Mapping[str, Table], read: Read[Found]
+) -> dict[str, Found]:
+    """Create tables by other names, and return what `read` finds, without what is rejected.
 
-    It rejects one that needs a type or function that the new revision has yet to create.
+    The server rejects what needs a type or function that the new revision has yet to create.
     Raises DBAPIError if the database user may not create temporary tables.
     """
     try:
-        return [*_create_and_read(connection, tables, read)]
+        return _create_and_read(connection, tables, read)
     except DBAPIError as error:
         if dialect.is_permission_denied(error):
             raise
     if len(tables) == 1:
-        return [None]
-    middle = len(tables) // 2
-    halves = tables[:middle], tables[middle:]
-    return [found for half in halves for found in read_back(connection, half, read)]
+        return {}
+    names = list(tables)
+    found: dict[str, Found] = {}
+    for half in (names[::2], names[1::2]):
+        found |= read_back(connection, {name: tables[name] for name in half}, read)
+    return found
 
 
 def _create_and_read(
-    connection: Connection, tables: Sequence[Table], read: Read[Found]
-) -> Sequence[Found]:
+    connection: Connection, tables: Mapping[str, Table], read: Read[Found]
+) -> dict[str, Found]:
     created: list[str] = []
     try:
         with connection.begin_nested() as savepoint:
-            for table in tables:
+            for name, table in tables.items():
                 # Not Table.create, which would also create a native enum type.
-                connection.execute(CreateTable(table))
-                created.append(table.name)
+                connection.execute(CreateTemporaryTable(table, name))
+                created.append(name)
             found = read(connection, tables)
             if dialect.ROLLS_BACK_DDL:
                 savepoint.rollback()

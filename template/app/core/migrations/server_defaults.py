@@ -54,8 +54,10 @@ def _is_stored_as(
 
 
 def _is_same(stored: str | None, text: str | None) -> bool:
-    # Alembic puts defaults that it reads from SQLite in parentheses.
-    return stored in (text, f"({text})")
+    if stored is None or text is None:
+        return stored is text
+    # SQLite removes parentheses around an expression, and Alembic adds some.
+    return stored.strip("() \n") == text.strip("() \n")
 
 
 def _written(context: AutogenContext, column: Column[Any]) -> str | None:

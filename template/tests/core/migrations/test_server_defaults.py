@@ -100,6 +100,16 @@ async def test_only_changed_server_defaults_are_detected(connection: AsyncConnec
         assert found == [("modify_default", name) for name in names]
 
 
+async def test_parentheses_around_a_server_default_are_ignored(connection: AsyncConnection) -> None:
+    def metadata(default: str) -> sa.MetaData:
+        found = sa.MetaData()
+        sa.Table("test__name", found, sa.Column("name", sa.String(9), server_default=text(default)))
+        return found
+
+    await connection.run_sync(metadata("(\n (\n  lower('A')\n )\n)").create_all)
+    assert await connection.run_sync(differences, metadata("(\n lower('A')\n)")) == []
+
+
 async def test_only_changed_types_are_detected(connection: AsyncConnection) -> None:
     await connection.run_sync(lambda c: columns().create_all(c))
     for names in halves(OTHER_TYPES):

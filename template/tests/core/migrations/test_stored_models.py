@@ -3,14 +3,10 @@
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.migrations import context_options
-from app.core.settings import PROJECT_ROOT
+from tests.core.migrations.conftest import find_differences
 
 
 def models(*checks: str, limit: int = 100) -> sa.MetaData:
@@ -31,11 +27,8 @@ def compare(connection: sa.Connection, metadata: sa.MetaData) -> tuple[list[Any]
     def record(_: object, _cursor: object, statement: str, *_more: object) -> None:
         statements.append(statement.strip())
 
-    options = context_options(Config(PROJECT_ROOT / "alembic.ini"))
-    plugins = options["autogenerate_plugins"]
-    context = MigrationContext.configure(connection, opts={"autogenerate_plugins": plugins})
     event.listen(connection, "before_cursor_execute", record)
-    found: list[Any] = compare_metadata(context, metadata)
+    found = find_differences(connection, metadata)
     event.remove(connection, "before_cursor_execute", record)
     return found, [sql for sql in statements if sql.startswith("CREATE TEMPORARY TABLE")]
 

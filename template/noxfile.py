@@ -63,6 +63,26 @@ def schema(session: nox.Session) -> None:
 
 
 @nox.session
+def compat(session: nox.Session) -> None:
+    """Run the tests of the base branch on the schema of new revisions: -- [BRANCH or COMMIT]."""
+    session.run(
+        *("uv", "run", "python", "-m", "tools.migrations.compat", *session.posargs),
+        interrupt_timeout=10,
+        terminate_timeout=30,
+    )
+
+
+@nox.session
+def locks(session: nox.Session) -> None:
+    """Show what new revisions lock: -- [BRANCH, COMMIT or REVISION] [--markdown FILE]."""
+    session.run(
+        *("uv", "run", "python", "-m", "tools.migrations.locks", *session.posargs),
+        interrupt_timeout=10,
+        terminate_timeout=30,
+    )
+
+
+@nox.session
 def openapi(session: nox.Session) -> None:
     """Write the OpenAPI document to docs/openapi.json."""
     session.run("uv", "run", "python", "-m", "tools.openapi")

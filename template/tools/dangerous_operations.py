@@ -12,6 +12,11 @@ from pathlib import Path
 from tools.operation_rules import find_problems
 
 SUPPRESSED = re.compile(r"#\s*safe:\s*\S")
+# What shows more about a problem, by words in its message.
+HINTS = {
+    r"lock|rewrit": "`uv run nox -s locks` shows what it locks",
+    r"clients|running code": "`uv run nox -s compat` runs the tests of the running code",
+}
 
 
 class DangerousOperationWarning(UserWarning):
@@ -31,7 +36,8 @@ def dangerous_operations(revision: Path) -> list[str]:
     for number, problem in sorted(find_problems(revision, upgrade)):
         first, last = _statement_lines(upgrade, number)
         if not any(SUPPRESSED.search(line) for line in lines[first - 1 : last]):
-            found[f"{revision.name}:{number}: {problem}"] = None
+            hints = [hint for words, hint in HINTS.items() if re.search(words, problem)]
+            found["; ".join([f"{revision.name}:{number}: {problem}", *hints])] = None
     return list(found)
 
 

@@ -7,6 +7,7 @@ the warnings of a statement: `# safe: the table is empty`.
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tools.operation_rules import find_problems
@@ -33,12 +34,23 @@ def dangerous_operations(revision: Path) -> list[str]:
         if isinstance(node, ast.FunctionDef) and node.name == "upgrade"
     )
     found: dict[str, None] = {}
-    for number, problem in sorted(find_problems(revision, upgrade)):
+    for number, problem in sorted([*find_problems(revision, upgrade), *_mixed_backfills(upgrade)]):
         first, last = _statement_lines(upgrade, number)
         if not any(SUPPRESSED.search(line) for line in lines[first - 1 : last]):
             hints = [hint for words, hint in HINTS.items() if re.search(words, problem)]
             found["; ".join([f"{revision.name}:{number}: {problem}", *hints])] = None
     return list(found)
+
+
+def _mixed_backfills(upgrade: ast.FunctionDef) -> Iterator[tuple[int, str]]:
+    """Yield a backfill in a revision that has other operations, which its batches commit."""
+    calls = [node for node in ast.walk(upgrade) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call.func): call.lineno for call in reversed(calls)}
+    if "backfill" in names and any(
+        name.startswith(("op.", "batch_op.")) for name in names.keys() - {"op.get_context"}
+    ):
+        problem = "commits the other operations, so that the revision cannot be run again after an"
+        yield names["backfill"], f"{problem} error; move the backfill to a revision of its own"
 
 
 def _statement_lines(upgrade: ast.FunctionDef, number: int) -> tuple[int, int]:

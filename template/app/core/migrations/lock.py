@@ -32,7 +32,7 @@ def migrating(context: MigrationContext, connection: Connection) -> Iterator[Non
     seconds, or if the database rejects a revision.
     """
     if "destination_rev" not in context.opts:
-        with _read_only(connection):
+        with read_only(connection):
             yield
         return
     settings = get_migration_settings()
@@ -46,7 +46,8 @@ def migrating(context: MigrationContext, connection: Connection) -> Iterator[Non
 
 
 @contextmanager
-def _read_only(connection: Connection) -> Iterator[None]:
+def read_only(connection: Connection) -> Iterator[None]:
+    """Read in a transaction that blocks no writer; raises CommandError for a database error."""
     if connection.in_transaction():
         yield
         return
@@ -89,10 +90,11 @@ def _acquire(session: MigrationSession, timeout: int) -> None:
         if not is_logged:
             logger.info("%s; waiting up to %d s", holder, timeout)
             is_logged = True
-        _sleep(POLL_SECONDS)
+        sleep(POLL_SECONDS)
 
 
-def _sleep(seconds: float) -> None:
+def sleep(seconds: float) -> None:
+    """Wait, without blocking the event loop of a caller."""
     if in_greenlet():
         await_only(asyncio.sleep(seconds))
     else:

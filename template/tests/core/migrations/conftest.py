@@ -40,8 +40,8 @@ class Revisions:
         self.connection = connection
         self.last: str | None = None
 
-    def add(self, number: str, and_then: str = "pass") -> None:
-        code = f"{CREATE.format(number=number)}\n    {and_then}"
+    def add(self, number: str, and_then: str = "pass", create: str = CREATE) -> None:
+        code = f"{create.format(number=number)}\n    {and_then}"
         values = {"number": number, "previous": self.last, "upgrade": code}
         (self.folder / f"{number}.py").write_text(REVISION.format(**values), "utf-8")
         self.last = number

@@ -1,0 +1,136 @@
+"""A backfill that is killed under concurrent writes goes on where it stopped."""
+
+import json
+import re
+from collections.abc import Callable
+
+from tests.support.projects import Project
+from tests.support.revisions import add_revision
+
+TABLE = """
+counted = op.create_table(
+        "counted",
+        sa.Column("region", sa.String(9), primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("name", sa.String(9)),
+        sa.Column("copy", sa.String(9)),
+        sa.Column("updates", sa.Integer),
+    )
+    op.bulk_insert(counted, [
+        {"region": "ab"[n % 2], "number": n, "name": f"n{n}", "copy": None, "updates": 0}
+        for n in range(ROWS)
+    ])
+""".replace("ROWS", "600")
+
+# `updates` shows how often a row was backfilled.
+BACKFILL = """
+from app.core.migrations.backfill import backfill
+    backfill(
+        op.get_context(),
+        "counted",
+        {"copy": sa.column("name"), "updates": sa.column("updates") + 1},
+        where=sa.column("copy").is_(None),
+        batch_size=20,
+        pause=0.02,
+    )
+"""
+
+# Old code inserts rows without a copy until the backfill is killed; new code writes both columns.
+# The order of the rows may deadlock.
+WRITER = """
+import json
+import subprocess
+import sys
+import time
+from itertools import count
+
+from app.core.dialect import create_sync_engine
+from app.core.settings import get_settings
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+INSERT = text("INSERT INTO counted VALUES ('a', :number, 'late', NULL, 0)")
+UPDATE = text("UPDATE counted SET name = 'new', copy = 'kept' WHERE number = :number")
+engine = create_sync_engine(get_settings().database.url)
+numbers = count()
+
+
+def write(*, inserts):
+    # Without a pause, SQLite would let hardly any other process write.
+    time.sleep(0.01)
+    number = next(numbers)
+    try:
+        with engine.begin() as connection:
+            if inserts:
+                connection.execute(INSERT, {"number": -1 - number})
+            for changed in (599 - number % 100, 250 - number % 100):
+                connection.execute(UPDATE, {"number": changed})
+    except DBAPIError as error:
+        print(type(error).__name__)
+
+
+def read(query):
+    with engine.connect() as connection:
+        return [list(row) for row in connection.execute(text(query))]
+
+
+WRONG = "SELECT * FROM counted WHERE copy <> CASE name WHEN 'new' THEN 'kept' ELSE name END"
+LEFT = "SELECT count(*) FROM counted WHERE copy IS NULL"
+DONE = "SELECT count(*) FROM counted WHERE updates = 1"
+UPGRADE = [sys.executable, "-m", "alembic", "upgrade", "head"]
+with subprocess.Popen(UPGRADE) as process:
+    while read(DONE)[0][0] < 150:
+        assert process.poll() is None
+        write(inserts=True)
+    process.kill()
+found = {"done": read(DONE)[0][0], "left": read(f"{LEFT} AND name <> 'late'")[0][0]}
+with subprocess.Popen(UPGRADE) as process:
+    while process.poll() is None:
+        write(inserts=False)
+    assert process.returncode == 0
+found["wrong"] = read(f"{WRONG} OR copy IS NULL OR updates > 1")
+found["not once"] = read("SELECT * FROM counted WHERE updates <> 1 AND name <> 'new'")
+found["late"] = read("SELECT count(*) FROM counted WHERE name = 'late'")[0][0]
+found["version"] = read("SELECT version_num FROM alembic_version")
+engine.dispose()
+print(json.dumps(found))
+"""
+
+
+def test_a_backfill_that_is_killed_updates_each_row_once(
+    project: Callable[..., Project], database: str
+) -> None:
+    made = project(database)
+    add_revision(made, "table", upgrade=TABLE, downgrade='op.drop_table("counted")')
+    add_revision(made, "copy", "table", upgrade=BACKFILL)
+    with made.server() as url:
+        made.run("alembic", "upgrade", "table", DATABASE_URL=url)
+        printed = made.python(
+            "-c", WRITER, DATABASE_URL=url, PYTHONPATH=str(made.path), MIGRATION_WAIT_TIMEOUT="30"
+        ).stdout
+    found = json.loads(printed.splitlines()[-1])
+    assert 150 <= found["done"] < 600
+    assert found["left"] > 0
+    assert found["late"] > 0
+    assert (found["wrong"], found["not once"], found["version"]) == ([], [], [["copy"]])
+    assert re.search(r"counted: \d+ rows updated", printed)
+
+
+def test_a_revision_with_a_backfill_passes_the_tests_and_is_written_as_sql(
+    project: Callable[..., Project], database: str
+) -> None:
+    made = project(database)
+    table = 'op.add_column("item", sa.Column("copy", sa.String(200)))'
+    add_revision(made, "table", upgrade=table, downgrade='op.drop_column("item", "copy")')
+    call = BACKFILL.replace("counted", "item").replace(', "updates": sa.column("updates") + 1', "")
+    add_revision(made, "copy", "table", upgrade=call)
+    test = ("-m", "pytest", "-q", "-k", "not models_match", "tests/test_migrations.py")
+    assert "DangerousOperationWarning" not in made.python(*test).stdout
+    add_revision(made, "both", "copy", upgrade='op.execute("SELECT 1")\n    ' + call.strip())
+    printed = made.python("-m", "tools.dangerous_operations", "alembic/versions/both.py").stdout
+    assert "move the backfill to a revision of its own" in printed
+    url = {"sqlite": "sqlite:///unused.db"}.get(database, f"{database}://me@host/name")
+    sql = made.run("alembic", "upgrade", "0001:copy", "--sql", DATABASE_URL=url).stdout
+    assert "UPDATE item SET copy=name WHERE copy IS NULL;" in sql.replace("`", "")
+    add_revision(made, "copy", "table", upgrade=re.sub(r"\{.*\}", "lambda row: {}", call))
+    made.run("alembic", "upgrade", "0001:copy", "--sql", status=255, DATABASE_URL=url)

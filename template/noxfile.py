@@ -57,6 +57,16 @@ def initial(session: nox.Session) -> None:
 
 
 @nox.session
+def squash(session: nox.Session) -> None:
+    """Fold all revisions up to one into a new base: -- REVISION."""
+    session.run(
+        *("uv", "run", "python", "-m", "tools.squash", *session.posargs),
+        interrupt_timeout=10,
+        terminate_timeout=30,
+    )
+
+
+@nox.session
 def schema(session: nox.Session) -> None:
     """Draw the tables and the revisions in docs/schema.md."""
     session.run("uv", "run", "python", "-m", "tools.schema")

@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from pydantic import ValidationError
-from sqlalchemy import URL, Connection, NullPool
+from sqlalchemy import URL, Connection, MetaData, NullPool
 from sqlalchemy.exc import DBAPIError
 
 from app.core import dialect
@@ -84,22 +84,26 @@ def get_database_url() -> URL | None:
 
 async def check_not_applied(initial: Script, url: URL) -> None:
     """Raise RewriteError if a database has a revision; print a warning if it cannot be reached."""
-    engine = dialect.create_engine(url, poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            heads = await connection.run_sync(applied_revisions)
-    except (DBAPIError, OSError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        print(f"{url!r} could not be checked for revision {initial.revision}: {reason}")
-        return
-    finally:
-        await engine.dispose()
-    if heads:
+    if heads := await applied_revisions_of(url):
         raise RewriteError(
             f"Revision {', '.join(heads)} has been applied to {url!r}, which would not match a"
             f" rewritten revision. Instead, {GENERATE_NEXT}. If the data is expendable, run first:"
             " uv run alembic downgrade base"
         )
+
+
+async def applied_revisions_of(url: URL) -> tuple[str, ...]:
+    """Return the current revisions of a database; print a warning if it cannot be reached."""
+    engine = dialect.create_engine(url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(applied_revisions)
+    except (DBAPIError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        print(f"{url!r} could not be checked for applied revisions: {reason}")
+        return ()
+    finally:
+        await engine.dispose()
 
 
 def applied_revisions(connection: Connection) -> tuple[str, ...]:
@@ -146,9 +150,15 @@ async def generate(server_url: str, initial: Script, folder: Path) -> None:
             await engine.dispose()
 
 
-def write_revision(connection: Connection, initial: Script, folder: Path) -> None:
-    """Run `alembic revision --autogenerate` with the folder in place of alembic/versions."""
+def write_revision(
+    connection: Connection, initial: Script, folder: Path, metadata: MetaData | None = None
+) -> None:
+    """Run `alembic revision --autogenerate` with the folder in place of alembic/versions.
+
+    The tables of `metadata`, or else of the models, are compared with the database.
+    """
     config = alembic_config(connection)
+    config.attributes["metadata"] = metadata
     config.cmd_opts = Namespace(quiet=True)
     config.set_main_option("version_locations", str(folder).replace("%", "%%"))
     command.revision(

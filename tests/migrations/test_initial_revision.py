@@ -119,7 +119,7 @@ def test_a_database_that_cannot_be_reached_is_named(project: Callable[..., Proje
     made = project("sqlite")
     (made.path / "app.db").write_text("no database", "utf-8")
     printed = made.python(*REWRITE, DATABASE_URL="sqlite:///app.db").stdout
-    assert "app.db could not be checked for revision 0001: file is not a database" in printed
+    assert "app.db could not be checked for applied revisions: file is not a database" in printed
 
 
 def test_the_initial_revision_is_not_rewritten_with_a_development_database(

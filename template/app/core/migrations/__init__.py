@@ -70,7 +70,8 @@ def shared_table_patterns(config: Config) -> list[str]:
 def context_options(config: Config) -> dict[str, Any]:
     """Return the arguments of `context.configure` that online and offline migrations share."""
     return {
-        "target_metadata": Base.metadata,
+        # A squash compares the tables of a database instead of the models.
+        "target_metadata": config.attributes.get("metadata") or Base.metadata,
         "compare_type": True,
         "compare_server_default": True,
         "autogenerate_plugins": [

@@ -9,6 +9,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from app.core.migrations.dialect import MigrationSession, is_lock_timeout
+from app.core.migrations.squashed import explain_squashed
 
 
 @contextmanager
@@ -21,7 +22,10 @@ def report_failures(context: MigrationContext, session: MigrationSession) -> Ite
     try:
         yield
     except (DBAPIError, CommandError) as error:
-        reasons = _database_error(error, session) if isinstance(error, DBAPIError) else [str(error)]
+        if isinstance(error, DBAPIError):
+            reasons = _database_error(error, session)
+        else:
+            reasons = [(None if steps else explain_squashed(context)) or str(error)]
         raise CommandError("\n".join([*_failure_report(steps, session), *reasons])) from error
     except Exception as error:
         for line in _failure_report(steps, session):

@@ -158,7 +158,10 @@ def write_revision(
     The tables of `metadata`, or else of the models, are compared with the database.
     """
     config = alembic_config(connection)
-    config.attributes["metadata"] = metadata
+    if metadata is not None:
+        config.attributes["metadata"] = metadata
+        # The caller completes and formats the file.
+        config.set_section_option("post_write_hooks", "hooks", "")
     config.cmd_opts = Namespace(quiet=True)
     config.set_main_option("version_locations", str(folder).replace("%", "%%"))
     command.revision(

@@ -156,7 +156,9 @@ def write_base(
 ) -> Path:
     """Write a revision that creates reflected tables, under the id of the last revision."""
     write_revision(connection, folded[-1], folder, metadata)
-    [file] = folder.glob("*.py")
+    file = next(folder.glob("*.py"), None)
+    if file is None:
+        raise SquashError(f"The revisions up to {folded[-1].revision} leave no table.")
     names = [script.revision for script in folded[:-1]]
     for script in folded:
         names += getattr(script.module, "replaces", ())
@@ -171,7 +173,9 @@ def write_base(
 
 def format_code(file: Path) -> None:
     """Format a revision as the hooks of Alembic do."""
-    subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", str(file)], check=True)
+    for arguments in (["format"], ["check", "--fix", "--exit-zero"]):
+        command = [sys.executable, "-m", "ruff", *arguments, "--quiet", str(file)]
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

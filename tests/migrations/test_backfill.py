@@ -116,21 +116,15 @@ def test_a_backfill_that_is_killed_updates_each_row_once(
     assert re.search(r"counted: \d+ rows updated", printed)
 
 
-def test_a_revision_with_a_backfill_passes_the_tests_and_is_written_as_sql(
-    project: Callable[..., Project], database: str
+def test_what_a_revision_with_a_backfill_cannot_do_is_reported(
+    project: Callable[..., Project],
 ) -> None:
-    made = project(database)
-    table = 'op.add_column("item", sa.Column("copy", sa.String(200)))'
-    add_revision(made, "table", upgrade=table, downgrade='op.drop_column("item", "copy")')
-    call = BACKFILL.replace("counted", "item").replace(', "updates": sa.column("updates") + 1', "")
-    add_revision(made, "copy", "table", upgrade=call)
-    test = ("-m", "pytest", "-q", "-k", "not models_match", "tests/test_migrations.py")
-    assert "DangerousOperationWarning" not in made.python(*test).stdout
-    add_revision(made, "both", "copy", upgrade='op.execute("SELECT 1")\n    ' + call.strip())
+    made = project("sqlite")
+    call = BACKFILL.replace("counted", "item").strip()
+    add_revision(made, "both", upgrade=f'op.execute("SELECT 1")\n    {call}')
     printed = made.python("-m", "tools.dangerous_operations", "alembic/versions/both.py").stdout
     assert "move the backfill to a revision of its own" in printed
-    url = {"sqlite": "sqlite:///unused.db"}.get(database, f"{database}://me@host/name")
-    sql = made.run("alembic", "upgrade", "0001:copy", "--sql", DATABASE_URL=url).stdout
-    assert "UPDATE item SET copy=name WHERE copy IS NULL;" in sql.replace("`", "")
-    add_revision(made, "copy", "table", upgrade=re.sub(r"\{.*\}", "lambda row: {}", call))
-    made.run("alembic", "upgrade", "0001:copy", "--sql", status=255, DATABASE_URL=url)
+    add_revision(made, "both", upgrade=re.sub(r"\{.*\}", "lambda row: {}", call))
+    offline = ("alembic", "upgrade", "0001:both", "--sql")
+    printed = made.run(*offline, status=255, DATABASE_URL="sqlite:///unused.db").stdout
+    assert "a function of rows cannot be written as SQL" in printed

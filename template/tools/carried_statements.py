@@ -15,23 +15,31 @@ CARRIED = re.compile(
     re.IGNORECASE,
 )
 BEFORE_TABLES = 4
+REFLECTED_IN_PART = {"op.create_index", "op.create_exclude_constraint"}
+CREATE_TYPE = re.compile(r"CREATE\s+TYPE\b", re.IGNORECASE)
 
 
-def carry_over(file: Path, folded: Sequence[Script], missing: str) -> None:
-    """Add statements of the folded revisions to a new base.
+def carry_over(file: Path, folded: Sequence[Script], snapshot: str, *, with_types: bool) -> None:
+    """Add statements of the folded revisions to a new base, `CREATE TYPE` only `with_types`.
 
-    These are `op.execute` of literal SQL for objects other than tables, and `op.create_index` of
-    indexes that are named in `missing`.
+    These are `op.execute` of literal SQL for objects other than tables, and the creation of indexes
+    and exclusion constraints that are in the snapshot, and not in the base.
     """
-    begin, upgrade, downgrade = re.split(r"(?m)^(?=def )", file.read_text("utf-8"))
-    before, after = _statements(folded, "upgrade", missing)
+    code = file.read_text("utf-8")
+    begin, upgrade, downgrade = re.split(r"(?m)^(?=def )", code)
+    names = {name for name in re.findall(r"\w+", snapshot) if f'"{name}"' not in code}
+    before, after = _statements(folded, "upgrade", names)
+    if not with_types:
+        before = [call for call in before if not CREATE_TYPE.search(call)]
     upgrade = _insert(upgrade, before, after)
-    before, after = _statements(folded[::-1], "downgrade", "")
+    before, after = _statements(folded[::-1], "downgrade", set())
     downgrade = _insert(downgrade, after, before)
     file.write_text(begin + upgrade + downgrade, "utf-8")
 
 
-def _statements(folded: Sequence[Script], name: str, missing: str) -> tuple[list[str], list[str]]:
+def _statements(
+    folded: Sequence[Script], name: str, missing: set[str]
+) -> tuple[list[str], list[str]]:
     """Return the code of statements that create or drop what tables need, and of the others."""
     before: list[str] = []
     after: list[str] = []
@@ -43,7 +51,7 @@ def _statements(folded: Sequence[Script], name: str, missing: str) -> tuple[list
             found = CARRIED.match(text)
             if function == "op.execute" and found:
                 (before if found[BEFORE_TABLES] else after).append(code)
-            elif function == "op.create_index" and text and text in missing:
+            elif function in REFLECTED_IN_PART and text in missing:
                 after.append(code)
     return before, after
 

@@ -93,10 +93,15 @@ def build(server_url: str, folded: list[Script], folder: Path) -> tuple[Path, st
     written = partial(write_base, folded=folded, folder=folder, metadata=metadata)
     file = in_new_database(server_url, written)
     compared = partial(find_differences, base=file, old=old)
-    if differences := in_new_database(server_url, compared):
-        carry_over(file, folded, differences)
-        format_code(file)
-        differences = in_new_database(server_url, compared)
+    differences = in_new_database(server_url, compared)
+    generated = file.read_text("utf-8")
+    # PostgreSQL's type of a reflected enum is created with its table, other types are not.
+    for with_types in (True, False):
+        if differences:
+            file.write_text(generated, "utf-8")
+            carry_over(file, folded, "\n".join(old), with_types=with_types)
+            format_code(file)
+            differences = in_new_database(server_url, compared)
     return file, differences
 
 

@@ -59,6 +59,29 @@ TRIGGERS = {
         CREATE TRIGGER double_price AFTER INSERT ON item
         BEGIN UPDATE item SET twice = price * 2 WHERE id = NEW.id; END""",
 }
+# What tables need, and what autogenerate does not write.
+SPECIAL = """
+    op.execute("CREATE TYPE mood AS ENUM ('sad', 'ok')")
+    op.execute("CREATE SEQUENCE counter START 5")
+    op.execute("CREATE DOMAIN code AS varchar(9) CHECK (VALUE <> '')")
+    mood = sa.dialects.postgresql.ENUM("sad", "ok", name="mood", create_type=False)
+    op.create_table(
+        "special",
+        sa.Column("id", sa.Integer, sa.Identity(start=7), primary_key=True),
+        sa.Column("number", sa.Integer, server_default=sa.text("nextval('counter')")),
+        sa.Column("mood", mood, server_default="ok"),
+        sa.Column("code", sa.dialects.postgresql.DOMAIN("code", sa.String(9), create_type=False)),
+        sa.Column("range", sa.dialects.postgresql.INT4RANGE),
+        sa.UniqueConstraint("number", name="uq_number", deferrable=True, initially="DEFERRED"),
+    )
+    op.create_exclude_constraint("ex_range", "special", ("range", "&&"), using="gist")
+"""
+DROP_SPECIAL = """
+    op.drop_table("special")
+    op.execute("DROP DOMAIN code")
+    op.execute("DROP SEQUENCE counter")
+    op.execute("DROP TYPE mood")
+"""
 SQUASH = ("-m", "tools.squash")
 
 
@@ -76,6 +99,8 @@ def add_chain(made: Project, database: str) -> None:
     on = " ON item" if database == "postgresql" else ""
     view = VIEW.format(trigger=TRIGGERS[database])
     drop = DROP_VIEW.format(on=on, function=function)
+    if database == "postgresql":
+        view, drop = view + SPECIAL, drop + DROP_SPECIAL
     add_revision(made, "right", "tables", upgrade=view, downgrade=drop)
     merge = add_revision(made, "merge")
     code = merge.read_text("utf-8").replace("'0001'", "('left', 'right')")

@@ -1,13 +1,13 @@
 """Example rows for the tables of a database at any revision, derived from its reflected schema."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import JSON, Column, Connection, MetaData, Numeric, Table, func, insert, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import CircularDependencyError, DBAPIError
 from sqlalchemy.schema import sort_tables_and_constraints
 from sqlalchemy.types import TypeEngine
 
@@ -27,12 +27,20 @@ VALUES: dict[type, Callable[[int], Any]] = {
     bool: lambda number: number % 2 == 0,
     int: lambda number: number,
     float: float,
+    Decimal: Decimal,
     bytes: lambda number: number.to_bytes(1),
     date: lambda number: START.date() + timedelta(days=number),
     time: lambda number: (START + timedelta(seconds=number)).time(),
     timedelta: lambda number: timedelta(days=number),
     UUID: lambda number: UUID(int=number),
     list: lambda _number: [],
+}
+# For types of PostgreSQL without a Python type.
+NAMED_TYPES: dict[str, Callable[[int], Any]] = {
+    "CIDR": lambda number: f"10.0.{number}.0/24",
+    "INET": lambda number: f"10.0.0.{number}",
+    "MACADDR": lambda number: f"00:00:00:00:00:{number:02x}",
+    "TSVECTOR": str,
 }
 
 
@@ -73,8 +81,20 @@ def _reflect(connection: Connection) -> list[Table]:
     """Return the tables, parents before children unless they refer to each other."""
     metadata = MetaData()
     metadata.reflect(connection, only=lambda name, _: name != "alembic_version")
-    ordered = sort_tables_and_constraints(metadata.tables.values())  # type: ignore[no-untyped-call]
+    tables = metadata.tables.values()
+    try:
+        # In a cycle, a key that may be NULL is the one to leave empty.
+        needed = [edge for table in tables for edge in _required_parents(table)]
+        ordered = sort_tables_and_constraints(tables, extra_dependencies=needed)  # type: ignore[no-untyped-call]
+    except CircularDependencyError:
+        ordered = sort_tables_and_constraints(tables)  # type: ignore[no-untyped-call]
     return [table for table, _ in ordered if table is not None]
+
+
+def _required_parents(table: Table) -> Iterator[tuple[Table, Table]]:
+    for key in table.foreign_key_constraints:
+        if key.referred_table is not table and not any(column.nullable for column in key.columns):
+            yield key.referred_table, table
 
 
 def _insert(connection: Connection, table: Table, number: int) -> None:
@@ -111,8 +131,13 @@ def _value(connection: Connection, column: Column[Any], number: int) -> Any:
 def _example(kind: TypeEngine[Any], number: int) -> Any:
     if choices := getattr(kind, "enums", None):
         return choices[number % len(choices)]
+    # TINYINT(1), the Boolean of MariaDB and MySQL, which a CHECK constraint may limit to 0 and 1.
+    if getattr(kind, "display_width", None) == 1:
+        return number % 2
     if isinstance(kind, JSON):
         return {"number": number}
+    if (name := type(kind).__name__) in NAMED_TYPES:
+        return NAMED_TYPES[name](number)
     python_type = kind.python_type
     if python_type is str:
         length = getattr(kind, "length", None) or 0

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from alembic.autogenerate import render
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import Dialect, Interval
+from sqlalchemy import DefaultClause, Dialect, Interval
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlalchemy.util import get_cls_kwargs, immutabledict
 
@@ -24,11 +24,14 @@ class _Placeholder(str):
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
-    """Return the code of a column type, or False to let Alembic render it.
+    """Return the code of a column type or of a default text, or False to let Alembic render it.
 
     A TypeDecorator is rendered as the type that it wraps, so that revisions do not depend on
     application code; for other custom types, an import is added to the revision.
     """
+    if kind == "server_default" and isinstance(item, DefaultClause) and isinstance(item.arg, str):
+        # Alembic removes quotes at the ends of the text.
+        return repr(item.arg)
     if kind != "type" or context.dialect is None:
         return False
     if isinstance(item, _Placeholder):

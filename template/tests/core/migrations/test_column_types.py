@@ -97,8 +97,7 @@ NESTED: dict[str, tuple[types.TypeEngine[Any], str]] = {
 }
 
 
-def rendered(kind: types.TypeEngine[Any]) -> tuple[str, types.TypeEngine[Any]]:
-    """Return the code of a type, and what it evaluates to in a revision."""
+def autogenerate_context() -> AutogenContext:
     options = {
         "render_item": render_item,
         "sqlalchemy_module_prefix": "sa.",
@@ -106,7 +105,12 @@ def rendered(kind: types.TypeEngine[Any]) -> tuple[str, types.TypeEngine[Any]]:
         "target_metadata": sa.MetaData(),
     }
     migration_context = MigrationContext.configure(dialect=DIALECT, opts=options)
-    context = AutogenContext(migration_context, autogenerate=False)
+    return AutogenContext(migration_context, autogenerate=False)
+
+
+def rendered(kind: types.TypeEngine[Any]) -> tuple[str, types.TypeEngine[Any]]:
+    """Return the code of a type, and what it evaluates to in a revision."""
+    context = autogenerate_context()
     code = render._repr_type(kind, context)
     names: dict[str, Any] = {}
     exec("\n".join(["import sqlalchemy as sa", *context.imports]), names)  # noqa: S102
@@ -136,3 +140,9 @@ def test_only_the_variant_of_the_own_database_is_rendered() -> None:
     assert rendered(TYPES["variant of another database"])[0] == "sa.String(length=5)"
     own = sa.String(5).with_variant(sa.Text(), DIALECT.name)
     assert rendered(own)[0] == "sa.Text()"
+
+
+@pytest.mark.parametrize("text", ["'quoted'", "it's", "plain", ""])
+def test_default_text_keeps_its_quotes(text: str) -> None:
+    default = sa.DefaultClause(text)
+    assert render._render_server_default(default, autogenerate_context()) == repr(text)

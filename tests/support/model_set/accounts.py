@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.models import Base, Entity, Versioned
 
+# In parentheses, the defaults are expressions: MySQL accepts no others for JSON.
 DOCUMENT = sa.JSON().with_variant(JSONB(), "postgresql")
 
 
@@ -29,7 +30,9 @@ class Organization(Versioned, Entity):
 
     slug: Mapped[str] = mapped_column(sa.String(64), unique=True, comment="In URLs: 'a-z'")
     name: Mapped[str] = mapped_column(sa.String(200), server_default='it\'s 100% "new": \\o/')
-    settings: Mapped[dict[str, Any]] = mapped_column(DOCUMENT, server_default='{"a": [1, "b"]}')
+    settings: Mapped[dict[str, Any]] = mapped_column(
+        DOCUMENT, server_default=sa.text("('{\"a\": [1, 2]}')")
+    )
     is_active: Mapped[bool] = mapped_column(sa.Boolean, server_default=sa.true())
     is_internal: Mapped[bool] = mapped_column(
         sa.Boolean(name="is_internal", create_constraint=True), server_default=sa.false()
@@ -75,7 +78,9 @@ class ServiceAccount(Principal):
         sa.ForeignKey("principal.id", ondelete="CASCADE"), primary_key=True
     )
     owner_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("person.id"), index=True)
-    scopes: Mapped[list[str]] = mapped_column(DOCUMENT, default=list, server_default="[]")
+    scopes: Mapped[list[str]] = mapped_column(
+        DOCUMENT, default=list, server_default=sa.text("('[]')")
+    )
 
     # It also has a path to its parent by way of its owner.
     __mapper_args__ = {

@@ -41,7 +41,7 @@ class Document(Entity):
     data: Mapped[Any] = mapped_column(postgresql.JSONB, server_default=sa.text("'{}'::jsonb"))
     words: Mapped[Any] = mapped_column(
         postgresql.TSVECTOR,
-        sa.Computed("to_tsvector('english', title || ' 100%')", persisted=True),
+        sa.Computed("to_tsvector('english', title || ' 100% \\:x')", persisted=True),
         nullable=True,
     )
     external_id: Mapped[UUID | None] = mapped_column(server_default=sa.text("gen_random_uuid()"))

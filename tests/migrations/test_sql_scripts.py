@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import pytest
 
@@ -19,13 +19,20 @@ def client(made: Project, database: str, url: str) -> list[str]:
         [psql] = made.environment.glob("lib/python*/site-packages/**/pginstall/bin/psql")
         return [str(psql), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", url]
     if database == "mysql":
-        [socket] = parse_qs(parts.query)["unix_socket"]
         program = shutil.which("mariadb") or "mysql"
-        return [program, "--no-defaults", "--user=root", f"--socket={socket}", parts.path[1:]]
+        return [program, "--no-defaults", *connection_options(parts), parts.path[1:]]
     if shutil.which("sqlite3") is None:
         reason = "sqlite3 is not on the PATH; install it: apt-get install sqlite3"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     return ["sqlite3", "-bail", parts.path[1:]]
+
+
+def connection_options(parts: SplitResult) -> list[str]:
+    """Return the options of MariaDB's or MySQL's client for a URL."""
+    [socket] = parse_qs(parts.query).get("unix_socket", [""])
+    where = [f"--socket={socket}"] if socket else [f"--host={parts.hostname}", "--protocol=tcp"]
+    given = {"user": parts.username, "password": parts.password, "port": parts.port}
+    return [*where, *(f"--{name}={value}" for name, value in given.items() if value)]
 
 
 EVERY_KIND = """

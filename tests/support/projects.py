@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import copier
+import pytest
 import yaml
 
 from tests.support.forks import Forks
@@ -32,6 +33,8 @@ QUESTIONS = {
     if not name.startswith("_") and question.get("when") is not False and question.get("ask", True)
 }
 DATABASES = ("postgresql", "mysql", "sqlite")
+# Of database URLs, and the kinds of database that they belong to.
+SCHEMES = {name: name for name in DATABASES} | {"mariadb": "mysql"}
 COMMAND_TIMEOUT = 600
 SECONDS_TO_STOP = 20
 
@@ -148,19 +151,22 @@ class Project:
             with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 yield f"sqlite:///{folder}/app.db"
             return
-        server = urlsplit(shared_server(self.environment))
-        name = f"test_{next(DATABASE_NUMBERS)}"
-        create = f"CREATE DATABASE {name} {CHARACTER_SETS[self.database]}"
-        shared_project(self.environment).sql(server.geturl(), "--autocommit", create)
-        # Dropped with the server.
-        yield server._replace(path=f"/{name}").geturl()
+        server = shared_server(self.environment)
+        with new_database(self.environment, server, f"test_{next(DATABASE_NUMBERS)}") as url:
+            yield url
 
     @contextmanager
-    def private_server(self, folder: Path) -> Iterator[str]:
-        """Run a server of the project's own, its files in a folder; yield its database's URL."""
+    def private_server(self, folder: Path, *programs: Path) -> Iterator[str]:
+        """Run a server of the project's own, its files in a folder; yield its database's URL.
+
+        On PostgreSQL, `programs` is another folder with initdb.
+        """
+        if given_server(self.database):
+            pytest.skip("TEST_DATABASE_URL is set, and this test needs a server of its own")
         script = str(SUPPORT / "serve_database.py")
+        folders = (folder, initialized(self.environment), *programs)
         with subprocess.Popen(
-            [self.program("python"), script, str(folder), str(initialized(self.environment))],
+            [self.program("python"), script, *map(str, folders)],
             cwd=self.path,
             env=clean_environment(self.path) | {"PYTHONPATH": str(self.path)},
             stdin=subprocess.PIPE,
@@ -257,10 +263,42 @@ def initialize_server(environment: Path) -> None:
             file.write("fsync = off\n")
 
 
+def given_server(database: str) -> str | None:
+    """Return TEST_DATABASE_URL, if it is the URL of a server of this kind."""
+    url = os.environ.get("TEST_DATABASE_URL", "")
+    return url if SCHEMES.get(urlsplit(url).scheme) == database else None
+
+
+@contextmanager
+def new_database(environment: Path, server: str, name: str) -> Iterator[str]:
+    """Create a database on a server, yield its URL, and drop it from a server that was given."""
+    database = environment.name.rpartition("-")[2]
+    sql = shared_project(environment).sql
+    given = given_server(database)
+    # The workers share a server that was given, and earlier runs may have left databases on it.
+    name = f"{urlsplit(server).path[1:]}_{name}" if given else name
+    drop = [f"DROP DATABASE IF EXISTS {name}"] if given else []
+    create = f"CREATE DATABASE {name} {CHARACTER_SETS[database]}"
+    sql(server, "--autocommit", *drop, create)
+    try:
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+    finally:
+        if drop:
+            sql(server, "--autocommit", *drop)
+
+
 @cache
 def shared_server(environment: Path) -> str:
-    """Start the server of this worker, if none runs yet; return its URL."""
+    """Return the URL of this worker's database, on the server that was given or on its own.
+
+    Its own server is started by the first call.
+    """
     stack = ExitStack()
+    if given := given_server(environment.name.rpartition("-")[2]):
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "only")
+        url = stack.enter_context(new_database(environment, given, worker))
+        atexit.register(stack.close)
+        return url
     atexit.register(stack.close)
     folder = stack.enter_context(TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True))
     return stack.enter_context(shared_project(environment).private_server(Path(folder)))

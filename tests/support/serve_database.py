@@ -1,7 +1,7 @@
 """Run a private server of the project in the current folder, until standard input ends.
 
 Its files lie in the folder that the first argument names, to be run on again; at first they are a
-copy of those in the second one, if it exists.
+copy of those in the second one, if it exists. With a third one, PostgreSQL's programs come from it.
 """
 
 import shutil
@@ -11,9 +11,13 @@ from pathlib import Path
 from tools.database_server import run_server
 
 if __name__ == "__main__":
-    folder, initialized = map(Path, sys.argv[1:])
-    if not (folder / "data").exists() and (initialized / "data").exists():
+    folder, initialized, *programs = map(Path, sys.argv[1:])
+    if programs:
+        from tools import postgresql_programs
+
+        [postgresql_programs.WHEEL] = programs
+    elif not (folder / "data").exists() and (initialized / "data").exists():
         shutil.copytree(initialized / "data", folder / "data")
-    with run_server(folder / "data") as url:
+    with run_server(folder / "data", durable=not programs) as url:
         print(url, flush=True)
         sys.stdin.read()

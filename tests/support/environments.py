@@ -1,0 +1,54 @@
+"""The environment that the projects of a database share, and what is made only once.
+
+`python -m tests.support.environments DATABASE` installs it in TEST_SHARED_FOLDER.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from tests.support.projects import (
+    copy_template,
+    given_server,
+    initialize_server,
+    render,
+    run,
+)
+
+
+def create_once(folder: Path, make: Callable[[], object]) -> Path:
+    """Return a folder that one of the processes made."""
+    complete = folder.with_name(f"{folder.name}.complete")
+    with FileLock(f"{folder}.lock"):
+        if not complete.exists():
+            make()
+            complete.touch()
+    return folder
+
+
+def copy_template_once(shared: Path) -> Path:
+    folder = shared / "template"
+    return create_once(folder, lambda: copy_template(folder))
+
+
+def install_environment(template: Path, shared: Path, database: str) -> Path:
+    """Install what a project of a database needs, once for all processes."""
+    folder = shared / f"environment-{database}"
+
+    def sync() -> None:
+        project = render(template, shared / f"installed-{database}", database=database)
+        # Each of several hundred processes would compile what it imports again.
+        variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_COMPILE_BYTECODE": "1"}
+        run(["uv", "sync", "--quiet"], project, status=0, **variables)
+        if database != "sqlite" and not given_server(database):
+            initialize_server(folder)
+
+    return create_once(folder, sync)
+
+
+if __name__ == "__main__":
+    folder = Path(os.environ["TEST_SHARED_FOLDER"])
+    install_environment(copy_template_once(folder), folder, sys.argv[1])

@@ -107,9 +107,9 @@ def test_bad_modules_are_rejected_before_anything_is_written(
         ({"model_discovery": "magic"}, "magic"),
         ({"shared_tables": "auth_*"}, "Enter a list such as ['auth_*']: 'auth_*' is not a list"),
         ({"shared_tables": [7]}, "Quote the pattern: YAML does not parse '7' as a string"),
-        ({"shared_tables": ["auth user"]}, "Use letters, digits, _ - * and ?: 'auth user'"),
-        ({"shared_tables": ["auth_%"]}, "Use letters, digits, _ - * and ?: 'auth_%'"),
-        ({"shared_tables": [""]}, "Use letters, digits, _ - * and ?: ''"),
+        ({"shared_tables": ["auth user"]}, "Use letters, digits, _ - . * or ?: 'auth user'"),
+        ({"shared_tables": ["auth_%"]}, "Use letters, digits, _ - . * or ?: 'auth_%'"),
+        ({"shared_tables": [""]}, "Use letters, digits, _ - . * or ?: ''"),
         ({"shared_tables": ["x" * 64]}, "Use at most 63 characters"),
         ({"shared_tables": ["auth_*", "*"]}, "Narrow '*': it matches alembic_version"),
         (

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from pydantic_settings import BaseSettings
 from sqlalchemy import URL, Connection, Table, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
+from sqlalchemy.schema import CreateSchema
 
 from app.core import dialect, migrations
 from app.core.database import SessionFactory, create_engine
@@ -145,7 +146,7 @@ def shared_tables() -> list[Table]:
     """Return the shared tables that models describe in order to reference them."""
     patterns = migrations.shared_table_patterns(Config(PROJECT_ROOT / "alembic.ini"))
     tables = Base.metadata.tables.values()
-    return [table for table in tables if is_shared(table.name, patterns)]
+    return [table for table in tables if is_shared(table.name, patterns, table.schema)]
 
 
 async def create_shared_tables(url: URL) -> None:
@@ -153,6 +154,8 @@ async def create_shared_tables(url: URL) -> None:
     if tables := shared_tables():
         engine = dialect.create_engine(url)
         async with engine.begin() as connection:
+            for schema in {table.schema for table in tables if table.schema}:
+                await connection.execute(CreateSchema(schema, if_not_exists=True))
             await connection.run_sync(Base.metadata.create_all, tables=tables)
         await engine.dispose()
 

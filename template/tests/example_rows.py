@@ -3,13 +3,20 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import JSON, Column, Connection, MetaData, Numeric, Table, func, insert, select
 from sqlalchemy.exc import CircularDependencyError, DBAPIError
 from sqlalchemy.schema import sort_tables_and_constraints
 from sqlalchemy.types import TypeEngine
+
+from app.core.migrations import shared_table_patterns
+from app.core.migrations.schemas import find_schemas
+from app.core.settings import PROJECT_ROOT
 
 # Values for columns that reject the default example, for instance because of a CHECK constraint:
 # a function of the row number.
@@ -56,7 +63,7 @@ def insert_rows(connection: Connection) -> None:
 def read_rows(connection: Connection) -> Rows:
     """Return all rows of all tables, sorted by their values."""
     return {
-        table.name: sorted(map(dict, connection.execute(select(table)).mappings()), key=str)
+        table.key: sorted(map(dict, connection.execute(select(table)).mappings()), key=str)
         for table in _reflect(connection)
     }
 
@@ -80,7 +87,8 @@ def in_common(rows: Rows, *others: Rows) -> Rows:
 def _reflect(connection: Connection) -> list[Table]:
     """Return the tables, parents before children unless they refer to each other."""
     metadata = MetaData()
-    metadata.reflect(connection, only=lambda name, _: name != "alembic_version")
+    for schema in (None, *_schemas()):
+        metadata.reflect(connection, schema, only=lambda name, _: name != "alembic_version")
     tables = metadata.tables.values()
     try:
         # In a cycle, a key that may be NULL is the one to leave empty.
@@ -95,6 +103,12 @@ def _required_parents(table: Table) -> Iterator[tuple[Table, Table]]:
     for key in table.foreign_key_constraints:
         if key.referred_table is not table and not any(column.nullable for column in key.columns):
             yield key.referred_table, table
+
+
+@cache
+def _schemas() -> set[str]:
+    config = Config(PROJECT_ROOT / "alembic.ini")
+    return find_schemas(ScriptDirectory.from_config(config), shared_table_patterns(config))
 
 
 def _insert(connection: Connection, table: Table, number: int) -> None:
@@ -112,8 +126,8 @@ def _is_insertable(column: Column[Any]) -> bool:
 
 
 def _value(connection: Connection, column: Column[Any], number: int) -> Any:
-    if (column.table.name, column.name) in EXAMPLES:
-        return EXAMPLES[column.table.name, column.name](number)
+    if (column.table.key, column.name) in EXAMPLES:
+        return EXAMPLES[column.table.key, column.name](number)
     for key in column.foreign_keys:
         # In key order, so that two foreign keys to one table refer to the same row.
         rows = select(key.column).order_by(*key.column.table.primary_key.columns)

@@ -11,7 +11,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, Inspector, inspect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.migrations import alembic_config, find_model_modules
@@ -114,22 +114,34 @@ def previous_revision(script: Script) -> str:
 def schema(connection: Connection) -> set[tuple[str, str]]:
     """Return the kind and name of all that a revision can create."""
     inspector = inspect(connection)
-    sequences = inspector.get_sequence_names() if connection.dialect.supports_sequences else []
+    schemas: set[str | None] = {None}
+    # On other databases, a schema is another database.
+    if connection.dialect.name == "postgresql":
+        other = {"information_schema", inspector.default_schema_name}
+        schemas.update(set(inspector.get_schema_names()) - other)
+    found = {("schema", schema) for schema in schemas if schema}
+    for schema in schemas:
+        for kind, names in objects(inspector, schema).items():
+            found |= {(kind, f"{schema}.{name}" if schema else name) for name in names}
+    connection.rollback()
+    return found - {("table", "alembic_version")}
+
+
+def objects(inspector: Inspector, schema: str | None) -> dict[str, list[str]]:
+    """Return the names of tables, views, sequences and types in a schema, by kind."""
     # Only PostgreSQL has types for enums and domains.
     types = [
         found["name"]
         for find in ("get_enums", "get_domains")
-        for found in getattr(inspector, find, list)()
+        for found in getattr(inspector, find, lambda **_: [])(schema=schema)
     ]
-    names = {
-        "table": inspector.get_table_names(),
-        "view": inspector.get_view_names(),
-        "sequence": sequences,
+    has_sequences = inspector.dialect.supports_sequences
+    return {
+        "table": inspector.get_table_names(schema),
+        "view": inspector.get_view_names(schema),
+        "sequence": inspector.get_sequence_names(schema) if has_sequences else [],
         "type": types,
     }
-    connection.rollback()
-    found = {(kind, name) for kind in names for name in names[kind]}
-    return found - {("table", "alembic_version")}
 
 
 def test_there_is_one_head() -> None:

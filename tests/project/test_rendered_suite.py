@@ -174,7 +174,7 @@ def test_a_missing_mariadb_is_skipped_by_name_and_fails_under_ci(
         ),
         (
             "app/core/migrations/__init__.py",
-            "**autogenerate.exclude_tables(shared_table_patterns(config)),",
+            "**autogenerate.exclude_tables(patterns, find_schemas),",
             "",
             "tests/core/migrations/test_autogenerate.py::test_shared_tables_are_ignored",
         ),

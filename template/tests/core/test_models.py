@@ -83,8 +83,8 @@ async def test_keys_are_ordered_by_creation(session: Session) -> None:
 def test_index_names_are_unique() -> None:
     import_models()
     tables = Base.metadata.tables.values()
-    names = Counter(str(index.name) for table in tables for index in table.indexes)
-    duplicates = [name for name, count in names.items() if count > 1]
+    names = Counter((table.schema, index.name) for table in tables for index in table.indexes)
+    duplicates = [name for (_, name), count in names.items() if count > 1]
     assert not duplicates, f"duplicate index names; keep index=True or the Index: {duplicates}"
 
 

@@ -5,9 +5,10 @@ import importlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
+from functools import cache
 from typing import Any
 
-from alembic import command
+from alembic import command, context
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection
@@ -23,6 +24,7 @@ from app.core.migrations import (
     indexes,
     primary_keys,
     reflection,
+    schemas,
     server_defaults,
     table_order,
     type_comparison,
@@ -68,7 +70,17 @@ def shared_table_patterns(config: Config) -> list[str]:
 
 
 def context_options(config: Config) -> dict[str, Any]:
-    """Return the arguments of `context.configure` that online and offline migrations share."""
+    """Return the arguments of `context.configure` that online and offline migrations share.
+
+    Raises CommandError if a model names a schema that the database does not support.
+    """
+    patterns = shared_table_patterns(config)
+    schemas.check_support(patterns)
+
+    @cache
+    def find_schemas() -> set[str]:
+        return schemas.find_schemas(context.script, patterns)
+
     return {
         # A squash compares the tables of a database instead of the models.
         "target_metadata": config.attributes.get("metadata") or Base.metadata,
@@ -77,11 +89,14 @@ def context_options(config: Config) -> dict[str, Any]:
         "autogenerate_plugins": [
             "alembic.autogenerate.*",
             *(module.PLUGIN.name for module in COMPARATORS),
+            schemas.PLUGIN.name,
+            *dialect.PLUGINS,
         ],
         "render_item": column_types.render_item,
         "process_revision_directives": autogenerate.process_revision,
         "transaction_per_migration": True,
-        **autogenerate.exclude_tables(shared_table_patterns(config)),
+        **autogenerate.exclude_tables(patterns, find_schemas),
+        "find_schemas": find_schemas,
         **dialect.CONTEXT_OPTIONS,
     }
 

@@ -1,7 +1,7 @@
 """What `alembic revision --autogenerate` and `alembic check` leave out, and what they write."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,21 +16,27 @@ from app.core.migrations.renames import comment_renames
 logger = logging.getLogger(__name__)
 
 
-def is_shared(name: str | None, patterns: Iterable[str]) -> bool:
-    """Return whether a table name matches one of the glob patterns of `shared_tables`."""
-    return any(fnmatchcase(name or "", pattern) for pattern in patterns)
+def is_shared(name: str, patterns: Iterable[str], schema: str | None = None) -> bool:
+    """Return whether `shared_tables` has a pattern that matches the table: name or schema.name."""
+    names = [name, f"{schema}.{name}"] if schema else [name]
+    return any(fnmatchcase(each, pattern) for each in names for pattern in patterns)
 
 
-def exclude_tables(patterns: Iterable[str]) -> dict[str, Any]:
-    """Return the arguments of `context.configure` that exclude shared tables."""
+def exclude_tables(
+    patterns: Iterable[str], find_schemas: Callable[[], Container[str]] = tuple
+) -> dict[str, Any]:
+    """Return the arguments of `context.configure` that exclude shared tables and other schemas."""
 
-    def include_name(name: str | None, kind: str, _parents: object) -> bool:
-        if shared := kind == "table" and is_shared(name, patterns):
-            logger.info("Ignored table %s: it matches shared_tables in alembic.ini", name)
+    def include_name(name: str | None, kind: str, parents: Any) -> bool:
+        if kind == "schema":
+            return name is None or name in find_schemas()
+        if shared := kind == "table" and is_shared(name or "", patterns, parents["schema_name"]):
+            table = parents["schema_qualified_table_name"]
+            logger.info("Ignored table %s: it matches shared_tables in alembic.ini", table)
         return not shared
 
-    def include_object(_item: object, name: str | None, kind: str, *_: object) -> bool:
-        return kind != "table" or not is_shared(name, patterns)
+    def include_object(item: Any, name: str | None, kind: str, *_: object) -> bool:
+        return kind != "table" or not is_shared(name or "", patterns, item.schema)
 
     return {"include_name": include_name, "include_object": include_object}
 

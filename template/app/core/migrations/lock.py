@@ -14,7 +14,7 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from app.core import dialect
-from app.core.migrations.dialect import MigrationSession
+from app.core.migrations.dialect import MigrationSession, fixed_search_path
 from app.core.migrations.failures import report_failures
 from app.core.settings import get_migration_settings
 
@@ -32,7 +32,7 @@ def migrating(context: MigrationContext, connection: Connection) -> Iterator[Non
     seconds, or if the database rejects a revision.
     """
     if "destination_rev" not in context.opts:
-        with read_only(connection):
+        with read_only(connection), fixed_search_path(context, connection):
             yield
         return
     settings = get_migration_settings()
@@ -42,7 +42,8 @@ def migrating(context: MigrationContext, connection: Connection) -> Iterator[Non
     with _locked(session, settings.wait_timeout), report_failures(context, session):
         session.set_up()
         session.check_encoding(context)
-        yield
+        with fixed_search_path(context, connection):
+            yield
 
 
 @contextmanager

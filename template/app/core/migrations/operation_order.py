@@ -36,13 +36,18 @@ def sort_operations(operations: UpgradeOps, *, separate_keys: bool) -> None:
     if separate_keys:
         # New tables last, because their foreign keys may refer to primary keys that change.
         names = {(op.schema, op.table_name) for op in created}
-        others.sort(key=lambda op: (op.schema, op.table_name) in names)  # type: ignore[attr-defined]
+        others.sort(key=lambda op: _table_name(op) in names)
         first += _take(others, _drops_foreign_key)
         first += [op.reverse() for op in _take_late_keys(dropped)]
         last += _take(others, lambda op: isinstance(op, CreateForeignKeyOp))
         last += _take_late_keys(created)
     drops = [op.reverse() for op in reversed(dropped)]
     operations.ops[:] = [*first, *others, *drops, *last]
+
+
+def _table_name(op: MigrateOperation) -> tuple[str | None, str | None]:
+    """Return the schema and name of a table; an operation on a schema or type has none."""
+    return getattr(op, "schema", None), getattr(op, "table_name", None)
 
 
 def _reverse_drops(drops: Iterable[DropTableOp]) -> list[CreateTableOp]:

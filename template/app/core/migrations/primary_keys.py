@@ -43,7 +43,7 @@ def compare_primary_key(
         operations.ops.insert(0, _create_primary_key(inspected, old_name).reverse())
     if _columns(table):
         if _lacks_numbers(context, inspected, table):
-            operations.ops.append(comment := Comment(NUMBERS.format(table=table.name)))
+            operations.ops.append(comment := Comment(NUMBERS.format(table=table.fullname)))
             logger.warning("%s", comment)
         operations.ops.append(_create_primary_key(table, new_name))
     return PriorityDispatchResult.CONTINUE

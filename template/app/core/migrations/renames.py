@@ -34,7 +34,7 @@ COLUMN = (
 )
 TABLE = (
     "{old} is dropped and {new}, with the same columns, is added: its rows are lost. If the table"
-    " was renamed, write this instead of create_table and drop_table:"
+    " was {action}, write this instead of create_table and drop_table:"
 )
 
 
@@ -42,8 +42,8 @@ def comment_renames(context: AutogenContext, script: MigrationScript) -> None:
     """Insert a comment above each drop and add that may be a rename, and log it as a warning."""
     for upgrade, downgrade in zip(script.upgrade_ops_list, script.downgrade_ops_list, strict=True):
         for old_table, new_table in _renamed_tables(context, upgrade):
-            _insert(upgrade, new_table, comment := _table_comment(old_table, new_table))
-            _insert(downgrade, old_table, _table_comment(new_table, old_table))
+            _insert(upgrade, new_table, comment := _table_comment(context, old_table, new_table))
+            _insert(downgrade, old_table, _table_comment(context, new_table, old_table))
             logger.warning("%s", comment)
         for old, new in _renamed_columns(context, upgrade):
             _insert(upgrade, new.table, comment := _column_comment(context, old, new))
@@ -54,11 +54,16 @@ def comment_renames(context: AutogenContext, script: MigrationScript) -> None:
 
 
 def _renamed_tables(context: AutogenContext, operations: OpContainer) -> list[tuple[Table, Table]]:
-    """Return the pairs of a dropped and an added table that have the same columns."""
+    """Return the pairs of a dropped and an added table that have the same columns.
+
+    They are in the same schema, or have the same name.
+    """
     dropped = [op.to_table() for op in operations.ops if isinstance(op, DropTableOp)]
     added = [op.to_table() for op in operations.ops if isinstance(op, CreateTableOp)]
 
     def is_same(old: Table, new: Table) -> bool:
+        if old.schema != new.schema and old.name != new.name:
+            return False
         dropped, added = ({column.name: column for column in table.c} for table in (old, new))
         return dropped.keys() == added.keys() and all(
             _is_same_type(context, dropped[name], added[name]) for name in dropped
@@ -101,10 +106,18 @@ def _pairs(
                 break
 
 
-def _table_comment(old: Table, new: Table) -> Comment:
-    schema = f", schema={old.schema!r}" if old.schema else ""
-    code = f"op.rename_table({old.name!r}, {new.name!r}{schema})"
-    return Comment(TABLE.format(old=old.name, new=new.name), [_quote(code)])
+def _table_comment(context: AutogenContext, old: Table, new: Table) -> Comment:
+    assert context.dialect is not None  # noqa: S101
+    preparer = context.dialect.identifier_preparer
+    if old.schema == new.schema:
+        schema = f", schema={old.schema!r}" if old.schema else ""
+        action, code = "renamed", f"op.rename_table({old.name!r}, {new.name!r}{schema})"
+    else:
+        schema = preparer.quote(new.schema or str(context.dialect.default_schema_name))
+        sql = f"ALTER TABLE {preparer.format_table(old)} SET SCHEMA {schema}"
+        action, code = "moved", f"op.execute({sql!r})"
+    sentence = TABLE.format(old=old.fullname, new=new.fullname, action=action)
+    return Comment(sentence, [_quote(code)])
 
 
 def _column_comment(context: AutogenContext, old: Column[Any], new: Column[Any]) -> Comment:
@@ -122,7 +135,7 @@ def _column_comment(context: AutogenContext, old: Column[Any], new: Column[Any])
         old.table.name, old.name, schema=old.table.schema, modify_name=new.name, **existing
     )
     code = [_quote(line.strip()) for line in render.render_op_text(context, op).splitlines()]
-    return Comment(COLUMN.format(table=old.table.name, old=old.name, new=new.name), code)
+    return Comment(COLUMN.format(table=old.table.fullname, old=old.name, new=new.name), code)
 
 
 def _quote(code: str) -> str:

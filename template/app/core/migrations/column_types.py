@@ -38,6 +38,11 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
         return str(item)
     if (stored := stored_type(item, context.dialect)) is not item:
         return render._repr_type(stored, context)
+    if getattr(item, "native_enum", False) and getattr(item, "create_type", False):
+        # A downgrade that creates a table must not create its native enum, which was not dropped.
+        item = copy(item)
+        item.create_type = False
+        return render._repr_type(item, context)
     if nested := _nested_types(item):
         return _render_around(item, nested, context)
     if not (module := type(item).__module__).startswith("sqlalchemy."):

@@ -9,7 +9,7 @@ from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 
 from app.core.migrations import reflection
-from app.core.migrations.created_tables import complete_operations
+from app.core.migrations.created_tables import complete_tables
 from app.core.migrations.operation_order import remove_needless_drops, sort_operations
 from app.core.migrations.renames import comment_renames
 
@@ -57,7 +57,7 @@ def process_revision(
         for upgrade, downgrade in zip(
             script.upgrade_ops_list, script.downgrade_ops_list, strict=True
         ):
-            complete_operations(upgrade, context.opts["target_metadata"], context.dialect)
+            complete_tables(upgrade, context.opts["target_metadata"], context.dialect)
             sort_operations(upgrade, separate_keys=not context.opts["render_as_batch"])
             upgrade.reverse_into(downgrade)
             for operations in (upgrade, downgrade):

@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateIndex
 from sqlalchemy.sql.compiler import DDLCompiler
 
 
-def complete_operations(operations: UpgradeOps, metadata: MetaData, dialect: Dialect) -> None:
+def complete_tables(operations: UpgradeOps, metadata: MetaData, dialect: Dialect) -> None:
     """Add the CHECK constraints of columns to new tables; remove what `ddl_if` excludes."""
     compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]
     excluded = _excluded_indexes(metadata, compiler)

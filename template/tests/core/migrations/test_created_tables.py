@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from app.core.dialect import DIALECT
-from app.core.migrations.created_tables import complete_operations
+from app.core.migrations.created_tables import complete_tables
 
 OTHER_DATABASE = {"postgresql": "mysql"}.get(DIALECT.name, "postgresql")
 METADATA = sa.MetaData(naming_convention={"ck": "ck_%(table_name)s_%(constraint_name)s"})
@@ -21,7 +21,7 @@ TABLE = sa.Table(
 
 def completed(*operations: ops.MigrateOperation) -> ops.UpgradeOps:
     upgrade = ops.UpgradeOps(list(operations))
-    complete_operations(upgrade, METADATA, DIALECT)
+    complete_tables(upgrade, METADATA, DIALECT)
     return upgrade
 
 

@@ -35,6 +35,7 @@ def test_servers_are_given_by_url() -> None:
     assert postgresql == Target("postgresql", "postgresql://me@host/db")
     assert mariadb == Target("mysql", "mariadb://host/db")
     assert sqlite == Target("sqlite")
+    assert str(Target("mysql", "mysql://me:secret@host:1/db")) == "mysql, host:1"
     with pytest.raises(ValueError, match=r"SERVERS: unsupported 'oracle://host'; expected 'found'"):
         parse_servers("oracle://host", Path())
 

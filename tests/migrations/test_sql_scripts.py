@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -32,7 +32,7 @@ def connection_options(parts: SplitResult) -> list[str]:
     [socket] = parse_qs(parts.query).get("unix_socket", [""])
     where = [f"--socket={socket}"] if socket else [f"--host={parts.hostname}", "--protocol=tcp"]
     given = {"user": parts.username, "password": parts.password, "port": parts.port}
-    return [*where, *(f"--{name}={value}" for name, value in given.items() if value)]
+    return [*where, *(f"--{name}={unquote(str(value))}" for name, value in given.items() if value)]
 
 
 EVERY_KIND = """

@@ -26,6 +26,11 @@ class Target:
     programs: Path | None = None
     python: str = sys.executable
 
+    def __str__(self) -> str:
+        """Return where the server is, without the password of a URL."""
+        where = urlsplit(self.url).netloc.rpartition("@")[2] or self.programs or self.python
+        return f"{self.database}, {where}"
+
 
 def parse_servers(text: str, wheels: Path) -> list[Target]:
     """Return the targets of SERVERS: URLs and `found`, separated by commas.

@@ -48,8 +48,7 @@ def run_target(target: Target, folder: Path, arguments: Sequence[str]) -> Result
     """
     started = time.monotonic()
     python = install_tests(target.python, folder)
-    version = run([str(python), "-c", "import platform; print(platform.python_version())"], ROOT)
-    shared = folder / f"shared-{version}"
+    shared = folder / f"shared-{python.parents[1].name}"
     shared.mkdir(exist_ok=True)
     variables = {
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
@@ -57,7 +56,7 @@ def run_target(target: Target, folder: Path, arguments: Sequence[str]) -> Result
     }
     made = install_project(target, python, variables)
     with serve(target, made) as url:
-        server = server_version(made, url)
+        server, version = server_version(made, url), python_version(made)
         given = {} if target.database == "sqlite" else {"TEST_DATABASE_URL": url}
         tests = ["tests/migrations", "--database", target.database, *(arguments or ALL_PROCESSORS)]
         migrations = run_pytest(python, ROOT, variables | given, tests)
@@ -149,6 +148,11 @@ def server_version(made: Project, url: str) -> str:
     names = {"postgresql": "PostgreSQL", "mysql": "MySQL", "sqlite": "SQLite"}
     name = "MariaDB" if "MariaDB" in text else names[made.database]
     return f"{name} {re.split(r'[ -]', text)[0]}"
+
+
+def python_version(made: Project) -> str:
+    show = "import platform; print(platform.python_version())"
+    return run([made.program("python"), "-c", show], made.path)
 
 
 def run(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:

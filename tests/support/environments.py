@@ -38,15 +38,17 @@ def install_environment(template: Path, shared: Path, database: str) -> Path:
     """Install what a project of a database needs, once for all processes."""
     folder = shared / f"environment-{database}"
 
-    def sync() -> None:
+    def install() -> None:
         project = render(template, shared / f"installed-{database}", database=database)
         # Each of several hundred processes would compile what it imports again.
         variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_COMPILE_BYTECODE": "1"}
-        run(["uv", "sync", "--quiet"], project, status=0, **variables)
+        # uv would take another Python on the PATH, because this one is in an environment.
+        sync = ["uv", "sync", "--quiet", "--python", sys.executable]
+        run(sync, project, status=0, **variables)
         if database != "sqlite" and not given_server(database):
             initialize_server(folder)
 
-    return create_once(folder, sync)
+    return create_once(folder, install)
 
 
 if __name__ == "__main__":

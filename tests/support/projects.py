@@ -238,6 +238,8 @@ def can_fork(command: Sequence[str], variables: Mapping[str, str]) -> bool:
 DATABASE_NUMBERS = count(1)
 # As the template's own servers and tests make databases.
 CHARACTER_SETS = {"postgresql": "", "mysql": "CHARACTER SET utf8mb4"}
+# A test that failed may have left a process that is still connected.
+DROP_OPTIONS = {"postgresql": "WITH (FORCE)", "mysql": ""}
 
 
 def shared_project(environment: Path) -> Project:
@@ -276,8 +278,8 @@ def new_database(environment: Path, server: str, name: str) -> Iterator[str]:
     sql = shared_project(environment).sql
     given = given_server(database)
     # The workers share a server that was given, and earlier runs may have left databases on it.
-    name = f"{urlsplit(server).path[1:]}_{name}" if given else name
-    drop = [f"DROP DATABASE IF EXISTS {name}"] if given else []
+    name = re.sub(r"\W", "_", f"{urlsplit(server).path[1:]}_{name}") if given else name
+    drop = [f"DROP DATABASE IF EXISTS {name} {DROP_OPTIONS[database]}"] if given else []
     create = f"CREATE DATABASE {name} {CHARACTER_SETS[database]}"
     sql(server, "--autocommit", *drop, create)
     try:

@@ -30,8 +30,8 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
     application code; for other custom types, an import is added to the revision.
     """
     if kind == "server_default" and isinstance(item, DefaultClause) and isinstance(item.arg, str):
-        # Alembic removes quotes at the ends of the text.
-        return repr(item.arg)
+        # Alembic removes quotes at the ends of the text. Of a string enum, the value.
+        return repr(str.__str__(item.arg))
     if kind != "type" or context.dialect is None:
         return False
     if isinstance(item, _Placeholder):

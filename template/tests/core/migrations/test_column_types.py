@@ -1,5 +1,6 @@
 """The code of each column type runs, imports what it needs, and creates the same column."""
 
+import enum
 from typing import Any
 
 import pytest
@@ -28,6 +29,10 @@ class Code(types.TypeDecorator[str]):
 class Document(types.TypeDecorator[Any]):
     impl = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
     cache_ok = True
+
+
+class Size(str, enum.Enum):
+    SMALL = "small"
 
 
 class Point(types.UserDefinedType[str]):
@@ -146,3 +151,8 @@ def test_only_the_variant_of_the_own_database_is_rendered() -> None:
 def test_default_text_keeps_its_quotes(text: str) -> None:
     default = sa.DefaultClause(text)
     assert render._render_server_default(default, autogenerate_context()) == repr(text)
+
+
+def test_a_default_that_is_a_string_enum_is_rendered_as_its_value() -> None:
+    default = sa.DefaultClause(Size.SMALL)
+    assert render._render_server_default(default, autogenerate_context()) == "'small'"

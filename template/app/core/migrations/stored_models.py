@@ -45,9 +45,13 @@ def stored_model(context: AutogenContext, table: Table) -> StoredModel:
 
 
 def _read_columns(connection: Connection, table: Table) -> StoredModel:
-    """Return those columns of a rejected model that the server accepts, without constraints."""
+    """Return those columns of a rejected model that the server accepts, one by one.
+
+    Without constraints and computed columns, which need others.
+    """
     tables = {}
-    for number, column in enumerate(table.columns):
+    columns = (column for column in table.columns if column.computed is None)
+    for number, column in enumerate(columns):
         default = getattr(column.server_default, "arg", None)
         copy = Column(column.name, column.type, server_default=default)
         tables[f"_stored_column_{number}"] = Table(table.name, MetaData(), copy)

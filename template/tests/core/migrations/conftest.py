@@ -116,13 +116,13 @@ def find_differences(connection: sa.Connection, metadata: sa.MetaData) -> list[A
 async def undetected(
     connection: AsyncConnection, cases: Mapping[str, Sequence[sa.MetaData]]
 ) -> dict[str, list[str]]:
-    """Return, by case, which of its states are wrongly found equal to or different from others."""
+    """Return, by case, which states are found different from themselves, or equal to the next."""
     wrong: dict[str, list[str]] = {}
     for name, states in cases.items():
         for number, stored in enumerate(states):
             await connection.run_sync(stored.create_all)
-            for other, state in enumerate(states):
-                found = await connection.run_sync(find_differences, state)
+            for other in {number, (number + 1) % len(states)}:
+                found = await connection.run_sync(find_differences, states[other])
                 if bool(found) != (other != number):
                     wrong.setdefault(name, []).append(f"{number} to {other}: {found}")
             await connection.run_sync(stored.drop_all)

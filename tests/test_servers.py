@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from tests.servers.discovery import Target, major_version, parse_servers
 from tests.servers.running import Result, count_outcomes
@@ -68,6 +69,21 @@ def test_table_replaces_the_one_of_the_readme(tmp_path: Path) -> None:
     readme.write_text("no table", "utf-8")
     with pytest.raises(ValueError, match=r"README.md: no place for the table"):
         write_table(readme, RESULTS, [])
+
+
+def test_servers_of_ci_are_in_the_table_of_the_readme() -> None:
+    table = (ROOT / "README.md").read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))
+    images = [
+        entry["image"] for entry in workflow["jobs"]["servers"]["strategy"]["matrix"]["include"]
+    ]
+    names = {"postgres": "PostgreSQL", "mariadb": "MariaDB", "mysql": "MySQL"}
+    for image in images:
+        name, _, version = image.partition(":")
+        # Distributions have other versions of MySQL than the long-term one.
+        expected = names[name] if name == "mysql" else f"{names[name]} {version}."
+        assert f"| {expected}" in table, image
+    assert " failed" not in table
 
 
 def test_given_server_runs_the_tests_and_keeps_no_database(

@@ -14,6 +14,7 @@ class Document(Base):
     __tablename__ = "document"
     __table_args__ = (
         sa.Index("ix_document_body_prefix", "body", mysql_length=20),
+        sa.Index("ix_document_size", sa.text("size DESC")),
         sa.Index("ix_document_words", "title", mysql_prefix="FULLTEXT"),
         {"mysql_engine": "InnoDB", "comment": "Text, and what's in it: 100%"},
     )

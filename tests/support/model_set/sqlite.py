@@ -9,6 +9,8 @@ from app.core.models import Base
 class Document(Base):
     __tablename__ = "document"
     __table_args__ = (
+        sa.Index("ix_document_lower_title", sa.text("lower(title)")),
+        sa.Index("ix_document_size", sa.text("size DESC")),
         sa.Index("ix_document_live", "title", sqlite_where=sa.text("size > 0")),
         sa.UniqueConstraint("title", "size", sqlite_on_conflict="REPLACE"),
     )

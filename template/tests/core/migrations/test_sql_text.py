@@ -2,6 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
+from alembic.operations.ops import CreateIndexOp
 from alembic.runtime.migration import MigrationContext
 
 from app.core.dialect import DIALECT
@@ -20,3 +21,12 @@ def test_colons_are_escaped_in_revisions(sql: str) -> None:
 def test_sql_of_an_index_is_kept() -> None:
     impl = MigrationContext.configure(dialect=DIALECT).impl
     assert impl.render_ddl_sql_expr(sa.text(r"'\:x'"), is_index=True) == "':x'"
+
+
+def test_sql_that_was_read_from_the_database_has_no_parameters() -> None:
+    impl = MigrationContext.configure(dialect=DIALECT).impl
+    assert impl.render_ddl_sql_expr(sa.text("':x'")) == r"'\:x'"
+    index = sa.Index("ix", sa.text("lower(':x')"), _table=sa.Table("test__text", sa.MetaData()))
+    [expression] = CreateIndexOp.from_index(index).to_index().expressions
+    assert isinstance(expression, sa.ColumnElement)
+    assert impl.render_ddl_sql_expr(expression, is_index=True) == "lower(':x')"

@@ -60,7 +60,7 @@ def initial(session: nox.Session) -> None:
 def squash(session: nox.Session) -> None:
     """Fold all revisions up to one into a new base: -- REVISION."""
     session.run(
-        *("uv", "run", "python", "-m", "tools.squash", *session.posargs),
+        *("uv", "run", "python", "-m", "tools.migrations.squash", *session.posargs),
         interrupt_timeout=10,
         terminate_timeout=30,
     )

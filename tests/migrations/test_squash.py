@@ -82,7 +82,7 @@ DROP_SPECIAL = """
     op.execute("DROP SEQUENCE counter")
     op.execute("DROP TYPE mood")
 """
-SQUASH = ("-m", "tools.squash")
+SQUASH = ("-m", "tools.migrations.squash")
 
 
 def add_chain(made: Project, database: str) -> None:
@@ -187,7 +187,7 @@ TESTING = "alembic/versions:alembic/testing\npath_separator = os"
 KILL = f"""
 import os, sys
 from pathlib import Path
-from tools.squash import main
+from tools.migrations.squash import main
 
 def unlink(path, original=Path.unlink, **options):
     if path.parent.name == "versions":

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, MetaData, event, inspect, select
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.sql.elements import conv
 
-from tools.catalogue import complete, read_catalogue
+from tools.migrations.schema_catalogue import complete, read_catalogue
 
 VERSION_TABLE = "alembic_version"
 ASPECTS = {

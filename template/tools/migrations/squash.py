@@ -23,11 +23,11 @@ from app.core.migrations import alembic_config, import_models, shared_table_patt
 from app.core.migrations.autogenerate import is_shared
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT
-from tools.carried_statements import carry_over
+from tools.migrations.carried_statements import carry_over
 from tools.database_server import ServerError, new_database
 from tools.initial_revision import VERSIONS, server, write_revision
-from tools.schema_snapshot import reflect, take_snapshot
-from tools.squashed_revisions import (
+from tools.migrations.schema_snapshot import reflect, take_snapshot
+from tools.migrations.squashed_revisions import (
     SquashError,
     check_committed,
     check_databases,

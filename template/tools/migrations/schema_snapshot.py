@@ -3,13 +3,19 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, event, inspect, select
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.sql.elements import conv
 
+from app.core.migrations import shared_table_patterns
+from app.core.migrations.schemas import find_schemas
+from app.core.settings import PROJECT_ROOT
 from tools.migrations.schema_catalogue import complete, read_catalogue
 
 VERSION_TABLE = "alembic_version"
@@ -44,7 +50,8 @@ def reflect(connection: Connection) -> MetaData:
     adjust = MigrationContext.configure(connection).impl.autogen_column_reflect
     event.listen(metadata, "column_reflect", adjust)
     with _without_warnings():
-        metadata.reflect(connection, only=lambda name, _: name != VERSION_TABLE)
+        for schema in _schemas():
+            metadata.reflect(connection, schema, only=lambda name, _: name != VERSION_TABLE)
     complete(connection, metadata)
     connection.rollback()
     for table in metadata.tables.values():
@@ -68,13 +75,22 @@ def _without_warnings() -> Iterator[None]:
 
 def _reflected(connection: Connection) -> Iterator[str]:
     inspector = inspect(connection)
-    for table in inspector.get_table_names():
-        if table == VERSION_TABLE:
+    tables = ((name, schema) for schema in _schemas() for name in inspector.get_table_names(schema))
+    for table in tables:
+        name = ".".join(filter(None, reversed(table)))
+        if name == VERSION_TABLE:
             continue
-        yield f"table {table}: primary key {inspector.get_pk_constraint(table)}"
+        yield f"table {name}: primary key {inspector.get_pk_constraint(*table)}"
         for kind, read in ASPECTS.items():
-            for item in getattr(inspector, read)(table):
-                yield f"table {table}: {kind} {_text(item)}"
+            for item in getattr(inspector, read)(*table):
+                yield f"table {name}: {kind} {_text(item)}"
+
+
+@cache
+def _schemas() -> list[str | None]:
+    config = Config(PROJECT_ROOT / "alembic.ini")
+    scripts = ScriptDirectory.from_config(config)
+    return [None, *sorted(find_schemas(scripts, shared_table_patterns(config)))]
 
 
 def _text(item: Any) -> str:

@@ -75,8 +75,16 @@ SPECIAL = """
         sa.UniqueConstraint("number", name="uq_number", deferrable=True, initially="DEFERRED"),
     )
     op.create_exclude_constraint("ex_range", "special", ("range", "&&"), using="gist")
+    op.execute(sa.schema.CreateSchema("archive"))
+    op.create_table(
+        "item",
+        sa.Column("id", sa.Uuid, sa.ForeignKey("item.id", name="fk_id"), primary_key=True),
+        schema="archive",
+    )
 """
 DROP_SPECIAL = """
+    op.drop_table("item", schema="archive")
+    op.execute(sa.schema.DropSchema("archive"))
     op.drop_table("special")
     op.execute("DROP DOMAIN code")
     op.execute("DROP SEQUENCE counter")

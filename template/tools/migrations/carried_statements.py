@@ -16,11 +16,10 @@ CARRIED = re.compile(
 )
 BEFORE_TABLES = 4
 REFLECTED_IN_PART = {"op.create_index", "op.create_exclude_constraint"}
-CREATE_TYPE = re.compile(r"CREATE\s+TYPE\b", re.IGNORECASE)
 
 
-def carry_over(file: Path, folded: Sequence[Script], snapshot: str, *, with_types: bool) -> None:
-    """Add statements of the folded revisions to a new base, `CREATE TYPE` only `with_types`.
+def carry_over(file: Path, folded: Sequence[Script], snapshot: str) -> None:
+    """Add statements of the folded revisions to a new base.
 
     These are `op.execute` of literal SQL for objects other than tables, and the creation of indexes
     and exclusion constraints that are in the snapshot, and not in the base.
@@ -29,8 +28,6 @@ def carry_over(file: Path, folded: Sequence[Script], snapshot: str, *, with_type
     begin, upgrade, downgrade = re.split(r"(?m)^(?=def )", code)
     names = {name for name in re.findall(r"\w+", snapshot) if f'"{name}"' not in code}
     before, after = _statements(folded, "upgrade", names)
-    if not with_types:
-        before = [call for call in before if not CREATE_TYPE.search(call)]
     upgrade = _insert(upgrade, before, after)
     before, after = _statements(folded[::-1], "downgrade", set())
     downgrade = _insert(downgrade, after, before)

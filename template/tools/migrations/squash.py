@@ -23,9 +23,9 @@ from app.core.migrations import alembic_config, import_models, shared_table_patt
 from app.core.migrations.autogenerate import is_shared
 from app.core.models import Base
 from app.core.settings import PROJECT_ROOT
-from tools.migrations.carried_statements import carry_over
 from tools.database_server import ServerError, new_database
 from tools.initial_revision import VERSIONS, server, write_revision
+from tools.migrations.carried_statements import carry_over
 from tools.migrations.schema_snapshot import reflect, take_snapshot
 from tools.migrations.squashed_revisions import (
     SquashError,
@@ -94,14 +94,10 @@ def build(server_url: str, folded: list[Script], folder: Path) -> tuple[Path, st
     file = in_new_database(server_url, written)
     compared = partial(find_differences, base=file, old=old)
     differences = in_new_database(server_url, compared)
-    generated = file.read_text("utf-8")
-    # PostgreSQL's type of a reflected enum is created with its table, other types are not.
-    for with_types in (True, False):
-        if differences:
-            file.write_text(generated, "utf-8")
-            carry_over(file, folded, "\n".join(old), with_types=with_types)
-            format_code(file)
-            differences = in_new_database(server_url, compared)
+    if differences:
+        carry_over(file, folded, "\n".join(old))
+        format_code(file)
+        differences = in_new_database(server_url, compared)
     return file, differences
 
 

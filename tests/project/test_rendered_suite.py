@@ -218,13 +218,30 @@ DEFAULTS = "server_defaults.py::test_only_changed_server_defaults_are_detected"
 @pytest.mark.parametrize(
     ("file", "old", "new", "test"),
     [
-        ("__init__.py", ", server_defaults,", ",", DEFAULTS),
-        ("server_defaults.py", "return text in (", "return text in () and (", DEFAULTS),
-        ("__init__.py", "(check_constraints, ", "(", "check_constraints.py"),
-        ("__init__.py", " computed_columns, ", " ", "computed_columns.py"),
-        ("__init__.py", " primary_keys, ", " ", "primary_keys.py"),
+        ("__init__.py", "reflection,\n    server_defaults,", "reflection,", DEFAULTS),
+        ("server_defaults.py", "return found is not None and", "return False and", DEFAULTS),
+        (
+            "__init__.py",
+            "(\n    check_constraints,\n    computed",
+            "(\n    computed",
+            "check_constraints.py",
+        ),
+        (
+            "__init__.py",
+            "constraints,\n    computed_columns,",
+            "constraints,",
+            "computed_columns.py",
+        ),
+        ("__init__.py", "columns,\n    indexes,", "columns,", "differences.py"),
+        (
+            "__init__.py",
+            "primary_keys,\n    reflection,\n    server",
+            "reflection,\n    server",
+            "primary_keys.py",
+        ),
+        ("__init__.py", "    type_comparison,\n)\n\n", ")\n\n", "differences.py"),
     ],
-    ids=["default", "default as text", "check", "computed column", "primary key"],
+    ids=["default", "stored default", "check", "computed column", "index", "primary key", "type"],
 )
 def test_a_removed_comparator_fails_the_suite(
     project: Callable[..., Project], database: str, file: str, old: str, new: str, test: str

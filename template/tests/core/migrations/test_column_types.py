@@ -1,6 +1,6 @@
 """The code of each column type runs, imports what it needs, and creates the same column."""
 
-import enum
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ class Document(types.TypeDecorator[Any]):
     cache_ok = True
 
 
-class Size(str, enum.Enum):
+class Size(StrEnum):
     SMALL = "small"
 
 

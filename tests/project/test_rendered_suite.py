@@ -219,7 +219,12 @@ DEFAULTS = "server_defaults.py::test_only_changed_server_defaults_are_detected"
     ("file", "old", "new", "test"),
     [
         ("__init__.py", "reflection,\n    server_defaults,", "reflection,", DEFAULTS),
-        ("server_defaults.py", "return found is not None and", "return False and", DEFAULTS),
+        (
+            "server_defaults.py",
+            "if _is_same(text, _written(",
+            "if True or _is_same(text, _written(",
+            DEFAULTS,
+        ),
         (
             "__init__.py",
             "(\n    check_constraints,\n    computed",
@@ -232,7 +237,7 @@ DEFAULTS = "server_defaults.py::test_only_changed_server_defaults_are_detected"
             "constraints,",
             "computed_columns.py",
         ),
-        ("__init__.py", "columns,\n    indexes,", "columns,", "differences.py"),
+        ("__init__.py", "columns,\n    indexes,", "columns,", "{database}_differences.py"),
         (
             "__init__.py",
             "primary_keys,\n    reflection,\n    server",
@@ -241,14 +246,20 @@ DEFAULTS = "server_defaults.py::test_only_changed_server_defaults_are_detected"
         ),
         ("__init__.py", "    type_comparison,\n)\n\n", ")\n\n", "differences.py"),
     ],
-    ids=["default", "stored default", "check", "computed column", "index", "primary key", "type"],
+    ids=["default", "changed default", "check", "computed column", "index", "primary key", "type"],
 )
 def test_a_removed_comparator_fails_the_suite(
     project: Callable[..., Project], database: str, file: str, old: str, new: str, test: str
 ) -> None:
     made = project(database)
     edit(made.path / f"app/core/migrations/{file}", old, new)
-    made.python("-m", "pytest", "-q", f"tests/core/migrations/test_{test}", status=1)
+    made.python(
+        "-m",
+        "pytest",
+        "-q",
+        f"tests/core/migrations/test_{test.format(database=database)}",
+        status=1,
+    )
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def edit(made: Project) -> None:
 OVERLAPPING = {
     *(".env.example", "app/core/errors.py", "app/core/settings.py", "app/main.py", REFORMATTED),
 }
-CONFLICTS = {"0.1.0": OVERLAPPING, "0.2.0": OVERLAPPING, "0.3.0": set()}
+CONFLICTS = {"0.1.0": OVERLAPPING, "0.2.0": OVERLAPPING, "0.3.0": {REFORMATTED}}
 
 
 def resolve(made: Project, fresh: Path, file: str) -> None:

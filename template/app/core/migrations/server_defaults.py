@@ -24,7 +24,8 @@ def compare_server_default(
     """Record a changed server default in `change`; return CONTINUE where Alembic should decide.
 
     Servers rewrite defaults such as `now()`, `true` or `'it''s'`. Alembic reports that as a change
-    on MariaDB, and cannot compare JSON defaults on PostgreSQL.
+    on MariaDB, and cannot compare JSON defaults on PostgreSQL:
+    https://github.com/sqlalchemy/alembic/issues/1119
     """
     old, new = inspected.server_default, column.server_default
     if isinstance(old, Computed) or isinstance(new, Computed):

@@ -1,4 +1,7 @@
-"""The order of tables: each after those that it refers to, even if some refer to each other."""
+"""The order of tables: each after those that it refers to, even if some refer to each other.
+
+Alembic leaves such cycles to the user: https://github.com/sqlalchemy/alembic/issues/326
+"""
 
 from collections.abc import Iterable
 

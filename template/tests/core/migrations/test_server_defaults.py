@@ -32,8 +32,8 @@ class Token(FunctionElement[str]):
 def _token(_element: Token, compiler: Any, **_: Any) -> str:
     return {
         "postgresql": "md5(random()::text)",
-        "mysql": "(md5(uuid()))",
-        "mariadb": "(md5(uuid()))",
+        "mysql": "(upper(uuid()))",
+        "mariadb": "(upper(uuid()))",
         "sqlite": "(lower(hex(randomblob(4))) || '-' || hex(randomblob(2)))",
     }[compiler.dialect.name]
 

@@ -29,17 +29,19 @@ POSTGRESQL: Statements = {
     'op.alter_column("tag", "version", type_=sa.BigInteger)': (
         "tag | ACCESS EXCLUSIVE | yes | yes | reads and writes",
     ),
-    'op.create_index("ix_colour", "item", ["colour"])': ("item | SHARE | no | yes | writes",),
+    'op.create_index("ix_colour", "item", ["colour"])': (
+        "item | SHARE, ACCESS EXCLUSIVE held | no | yes | reads and writes",
+    ),
     'op.create_foreign_key("fk", "item", "tag", ["tag_id"], ["id"], postgresql_not_valid=True)': (
-        "item | SHARE ROW EXCLUSIVE | no | no | writes",
-        "tag | SHARE ROW EXCLUSIVE | no | ? | writes",
+        "item | SHARE ROW EXCLUSIVE, ACCESS EXCLUSIVE held | no | no | reads and writes",
+        "tag | SHARE ROW EXCLUSIVE, ACCESS EXCLUSIVE held | no | ? | reads and writes",
     ),
     'op.execute("ALTER TABLE item VALIDATE CONSTRAINT fk")': (
-        "item | SHARE UPDATE EXCLUSIVE | no | yes | nothing",
-        "tag | ROW SHARE | no | ? | nothing",
+        "item | SHARE UPDATE EXCLUSIVE, ACCESS EXCLUSIVE held | no | yes | reads and writes",
+        "tag | ROW SHARE, ACCESS EXCLUSIVE held | no | ? | reads and writes",
     ),
     "op.execute(\"UPDATE item SET description = 'a|b'\")": (
-        "item | ROW EXCLUSIVE | no | yes | writes to the same rows",
+        "item | ROW EXCLUSIVE, ACCESS EXCLUSIVE held | no | yes | reads and writes",
     ),
     'op.rename_table("tag", "label")': (
         # No further lock, as the change of the type has the same.

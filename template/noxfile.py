@@ -13,24 +13,22 @@ nox.options.sessions = ["lint", "tests"]
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def run(session: nox.Session, *command: str) -> None:
+    """Run a command with the arguments of the session, and time to stop the servers it started."""
+    arguments = ("uv", "run", *command, *session.posargs)
+    session.run(*arguments, interrupt_timeout=10, terminate_timeout=30)
+
+
 @nox.session
 def dev(session: nox.Session) -> None:
     """Serve with reload on a private database; arguments go to uvicorn: -- --port 8001."""
-    session.run(
-        *("uv", "run", "python", "-m", "tools.serve", *session.posargs),
-        interrupt_timeout=10,
-        terminate_timeout=30,
-    )
+    run(session, "python", "-m", "tools.serve")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all tests, on a private server or that of TEST_DATABASE_URL; arguments go to pytest."""
-    session.run(
-        *("uv", "run", "pytest", "--all", *session.posargs),
-        interrupt_timeout=10,
-        terminate_timeout=30,
-    )
+    run(session, "pytest", "--all")
 
 
 @nox.session
@@ -49,47 +47,31 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def initial(session: nox.Session) -> None:
     """Rewrite the initial revision from the models, before it is applied to a database."""
-    session.run(
-        *("uv", "run", "python", "-m", "tools.initial_revision"),
-        interrupt_timeout=10,
-        terminate_timeout=30,
-    )
+    run(session, "python", "-m", "tools.initial_revision")
 
 
 @nox.session
 def squash(session: nox.Session) -> None:
     """Fold all revisions up to one into a new base: -- REVISION."""
-    session.run(
-        *("uv", "run", "python", "-m", "tools.migrations.squash", *session.posargs),
-        interrupt_timeout=10,
-        terminate_timeout=30,
-    )
+    run(session, "python", "-m", "tools.migrations.squash")
+
+
+@nox.session
+def compat(session: nox.Session) -> None:
+    """Run the tests of the base branch on the schema of new revisions: -- [BRANCH or COMMIT]."""
+    run(session, "python", "-m", "tools.migrations.compat")
+
+
+@nox.session
+def locks(session: nox.Session) -> None:
+    """Show what new revisions lock: -- [BRANCH, COMMIT or REVISION] [--markdown FILE]."""
+    run(session, "python", "-m", "tools.migrations.locks")
 
 
 @nox.session
 def schema(session: nox.Session) -> None:
     """Draw the tables and the revisions in docs/schema.md."""
     session.run("uv", "run", "python", "-m", "tools.schema")
-
-
-@nox.session
-def compat(session: nox.Session) -> None:
-    """Run the tests of the base branch on the schema of new revisions: -- [BRANCH or COMMIT]."""
-    session.run(
-        *("uv", "run", "python", "-m", "tools.migrations.compat", *session.posargs),
-        interrupt_timeout=10,
-        terminate_timeout=30,
-    )
-
-
-@nox.session
-def locks(session: nox.Session) -> None:
-    """Show what new revisions lock: -- [BRANCH, COMMIT or REVISION] [--markdown FILE]."""
-    session.run(
-        *("uv", "run", "python", "-m", "tools.migrations.locks", *session.posargs),
-        interrupt_timeout=10,
-        terminate_timeout=30,
-    )
 
 
 @nox.session

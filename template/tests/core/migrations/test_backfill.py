@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_only
 
@@ -144,8 +145,8 @@ async def test_a_batch_waits_for_a_locked_row(
     revisions.add("a")
     await revisions.run(command.upgrade, "head")
     await create_table(revisions.connection, "number")
-    revisions.add("b", and_then=CALL)
-    # The first statement of the transaction of b waits for no lock.
+    revisions.add("b", and_then=CALL.replace('"pause": 0', '"pause": 7'))
+    # The row is locked after the first batch, so that the revision itself need not wait.
     sleeps = []
 
     def sleep(seconds: float) -> None:
@@ -157,8 +158,30 @@ async def test_a_batch_waits_for_a_locked_row(
 
     monkeypatch.setattr(batches, "sleep", sleep)
     await revisions.run(command.upgrade, "head")
-    assert sleeps[:2] == [0, batches.SECONDS_BETWEEN_ATTEMPTS]
+    assert sleeps[:2] == [7, batches.SECONDS_BETWEEN_ATTEMPTS]
     assert await read(revisions.connection) == [*DONE[:6], ("new", 1), *DONE[7:]]
+
+
+async def test_a_batch_is_tried_five_times(
+    connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create_table(connection, "number")
+    sleeps: list[float] = []
+    monkeypatch.setattr(batches, "sleep", sleeps.append)
+    monkeypatch.setattr(batches, "is_temporary", lambda _: True)
+    with pytest.raises(DBAPIError):
+        await run(connection, {"copy": text("missing")})
+    assert sleeps == [0.5, 1, 1.5, 2]
+
+
+async def test_progress_is_logged(
+    connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await create_table(connection, "number")
+    monkeypatch.setattr(batches, "SECONDS_BETWEEN_REPORTS", 0)
+    caplog.set_level("INFO")
+    await run(connection)
+    assert f"{TABLE}: 4 of about {ROWS} rows" in caplog.text
 
 
 async def test_a_revision_that_failed_is_continued(revisions: Revisions) -> None:

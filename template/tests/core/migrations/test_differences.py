@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import SchemaItem
 
-from tests.core.migrations.conftest import schema, undetected
+from tests.core.migrations.conftest import schema, wrong_results
 
 
 def foreign_key(**options: Any) -> SchemaItem:
@@ -44,7 +44,7 @@ async def test_differences_are_found(connection: AsyncConnection) -> None:
         name: [schema(*([] if item is None else [item])) for item in items]
         for name, items in DIFFERENT.items()
     }
-    assert await undetected(connection, cases) == {}
+    assert await wrong_results(connection, cases) == {}
 
 
 class Encrypted(sa.types.TypeDecorator[bytes]):
@@ -83,4 +83,4 @@ UNCHANGED: list[sa.types.TypeEngine[Any]] = [
 async def test_unchanged_types_and_indexes_are_not_found(connection: AsyncConnection) -> None:
     columns = [Column(f"value_{number}", kind) for number, kind in enumerate(UNCHANGED)]
     index = Index("ix", "name", sa.text("size DESC"))
-    assert await undetected(connection, {"unchanged": [schema(*columns, index)]}) == {}
+    assert await wrong_results(connection, {"unchanged": [schema(*columns, index)]}) == {}

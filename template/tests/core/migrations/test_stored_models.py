@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.migrations import dialect
 from tests.core.migrations.conftest import find_differences
 
 
@@ -43,6 +46,15 @@ async def test_models_are_stored_once_if_they_are_rewritten(connection: AsyncCon
     plain = sa.MetaData()
     models().tables["test__plain"].to_metadata(plain)
     assert (await connection.run_sync(compare, plain))[1] == []
+
+
+async def test_a_missing_privilege_is_an_error_and_no_rejected_model(
+    connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.run_sync(models("name <> ''").create_all)
+    monkeypatch.setattr(dialect, "is_permission_denied", lambda _: True)
+    with pytest.raises(DBAPIError, match="missing_function"):
+        await connection.run_sync(compare, models("missing_function(name)"))
 
 
 async def test_a_rejected_model_does_not_affect_others(connection: AsyncConnection) -> None:

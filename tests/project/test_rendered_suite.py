@@ -218,7 +218,12 @@ DEFAULTS = "server_defaults.py::test_only_changed_server_defaults_are_detected"
 @pytest.mark.parametrize(
     ("file", "old", "new", "test"),
     [
-        ("__init__.py", "reflection,\n    server_defaults,", "reflection,", DEFAULTS),
+        (
+            "__init__.py",
+            "server_defaults,\n    table_order,\n    type_comparison,\n)\n\n",
+            "table_order,\n)\n\n",
+            DEFAULTS,
+        ),
         (
             "server_defaults.py",
             "if _is_same(text, _written(",
@@ -240,8 +245,8 @@ DEFAULTS = "server_defaults.py::test_only_changed_server_defaults_are_detected"
         ("__init__.py", "columns,\n    indexes,", "columns,", "{database}_differences.py"),
         (
             "__init__.py",
-            "primary_keys,\n    reflection,\n    server",
-            "reflection,\n    server",
+            "columns,\n    indexes,\n    primary_keys,",
+            "columns,\n    indexes,",
             "primary_keys.py",
         ),
         ("__init__.py", "    type_comparison,\n)\n\n", ")\n\n", "differences.py"),

@@ -41,6 +41,7 @@ COMPARATORS = (
     indexes,
     primary_keys,
     reflection,
+    schemas,
     server_defaults,
     table_order,
     type_comparison,
@@ -89,7 +90,6 @@ def context_options(config: Config) -> dict[str, Any]:
         "autogenerate_plugins": [
             "alembic.autogenerate.*",
             *(module.PLUGIN.name for module in COMPARATORS),
-            schemas.PLUGIN.name,
             *dialect.PLUGINS,
         ],
         "render_item": column_types.render_item,

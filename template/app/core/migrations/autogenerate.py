@@ -23,7 +23,7 @@ def is_shared(name: str, patterns: Iterable[str], schema: str | None = None) -> 
 
 
 def exclude_tables(
-    patterns: Iterable[str], find_schemas: Callable[[], Container[str]] = tuple
+    patterns: Iterable[str], find_schemas: Callable[[], Container[str]]
 ) -> dict[str, Any]:
     """Return the arguments of `context.configure` that exclude shared tables and other schemas."""
 

@@ -30,17 +30,17 @@ def find_key(
     Raises CommandError if it has none.
     """
     name, schema = (table, None) if isinstance(table, str) else (table.name, table.schema)
-    inspector = sa.inspect(connection)
-    types = {column["name"]: column["type"] for column in inspector.get_columns(name, schema)}
-    names = inspector.get_pk_constraint(name, schema)["constrained_columns"]
-    connection.rollback()
+    with read_only(connection):
+        inspector = sa.inspect(connection)
+        types = {column["name"]: column["type"] for column in inspector.get_columns(name, schema)}
+        names = inspector.get_pk_constraint(name, schema)["constrained_columns"]
     if not names:
         raise CommandError(
             f"backfill: table {name} has no primary key, by which its rows are read in batches"
         )
     if isinstance(table, str):
         table = sa.table(name, *(sa.column(*column) for column in types.items()))
-    return table, [sa.column(name, types[name]) for name in names]
+    return table, [table.c.get(name, sa.column(name, types[name])) for name in names]
 
 
 @dataclass

@@ -20,7 +20,7 @@ from alembic.util import PriorityDispatchResult
 from sqlalchemy import CheckConstraint, Dialect, Table, TextClause
 from sqlalchemy.sql.elements import conv
 
-from app.core.migrations.stored_models import stored_model
+from app.core.migrations.stored_models import by_stored_name, stored_model
 
 
 def compare_check_constraints(
@@ -42,8 +42,9 @@ def compare_check_constraints(
         return PriorityDispatchResult.CONTINUE
     stored = [one for one in inspected.constraints if isinstance(one, CheckConstraint)]
     old = {str(one.name): _inspected_text(one) for one in stored if one.name}
-    new = _named_constraints(table, context.connection.dialect)
-    expected = {key: _text(one, context.connection.dialect) for key, one in new.items()}
+    dialect = context.connection.dialect
+    new = by_stored_name(_constraints(table, dialect), dialect)
+    expected = {key: _text(one, dialect) for key, one in new.items()}
     if any(old[key] != expected[key] for key in old.keys() & new.keys()):
         expected = expected | old | stored_model(context, table).checks
     for key in sorted(old.keys() | new.keys()):
@@ -100,14 +101,6 @@ def _inspected_text(constraint: CheckConstraint) -> str:
     # Not compiled, which would take a colon for a parameter.
     assert isinstance(constraint.sqltext, TextClause)  # noqa: S101
     return constraint.sqltext.text
-
-
-def _named_constraints(table: Table, dialect: Dialect) -> dict[str, CheckConstraint]:
-    """Return the constraints of a model by the names that the database gives them."""
-    format_name = dialect.identifier_preparer.format_constraint
-    # Unquoted; the argument exists for Alembic.
-    named = {format_name(one, False): one for one in _constraints(table, dialect)}
-    return {name: one for name, one in named.items() if name}
 
 
 PLUGIN = Plugin("app.core.migrations.check_constraints")

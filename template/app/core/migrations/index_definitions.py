@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, Index, Table, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex
 
-from app.core.migrations import dialect, stored_indexes
+from app.core.migrations import stored_indexes
+from app.core.migrations.temporary_tables import read_copy
 
 COPY = "_stored_index"
 # Such as `UNIQUE (lower(name)) WHERE deleted_at IS NULL`.
@@ -37,20 +37,10 @@ def is_stored_as(connection: Connection, index: Index, definition: str, table: T
 
 
 def _read_back(connection: Connection, values: Mapping[str, str]) -> str | None:
-    try:
-        with connection.begin_nested() as savepoint:
-            for statement in stored_indexes.CREATE_COPY:
-                connection.exec_driver_sql(statement.format(copy=COPY, **values))
-            found = stored_indexes.read_copy(connection, COPY)
-            if dialect.ROLLS_BACK_DDL:
-                savepoint.rollback()
-            else:
-                connection.exec_driver_sql(f"DROP TEMPORARY TABLE {COPY}")
-    except DBAPIError as error:
-        if dialect.is_permission_denied(error):
-            raise
-        return None
-    return found
+    statements = (one.format(copy=COPY, **values) for one in stored_indexes.CREATE_COPY)
+    return read_copy(
+        connection, COPY, statements, lambda: stored_indexes.read_copy(connection, COPY)
+    )
 
 
 def parse_index(name: str, definition: str, table: Table) -> Index:

@@ -18,6 +18,7 @@ from sqlalchemy import Column, Index, Table
 
 from app.core.migrations import stored_indexes
 from app.core.migrations.index_definitions import is_stored_as, parse_index
+from app.core.migrations.stored_models import by_stored_name
 
 UNCHANGED = "unchanged indexes with an expression"
 
@@ -57,7 +58,7 @@ def compare_indexes(
         return PriorityDispatchResult.CONTINUE
     stored = _definitions[context].get((schema, name), {})
     reflected = {str(index.name): index for index in inspected.indexes if index.expressions}
-    models = {} if table is None else {str(index.name): index for index in table.indexes}
+    models = {} if table is None else by_stored_name(table.indexes, context.connection.dialect)
     for key, definition in sorted(stored.items()):
         old = reflected.get(key) or parse_index(key, definition, inspected)
         new = models.get(key)

@@ -21,7 +21,7 @@ from app.core.migrations.autogenerate import is_shared
 from app.core.migrations.create_schema import create_missing_schemas
 from app.core.models import Base
 
-CREATED = re.compile(r'\bCreateSchema\(\s*"([^"]+)"')
+CREATED = re.compile(r"""\bCreateSchema\(\s*["']([^"']+)""")
 
 
 def _tables_in_schemas(patterns: Iterable[str]) -> list[Table]:

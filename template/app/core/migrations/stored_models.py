@@ -1,17 +1,19 @@
 """How the server stores models: in its own spelling of types, defaults and expressions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import Column, Connection, MetaData, Table, inspect
+from sqlalchemy import Column, Connection, Constraint, Dialect, Index, MetaData, Table, inspect
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.engine.reflection import ObjectKind, ObjectScope
 
 from app.core.migrations.temporary_tables import read_back
+
+Named = TypeVar("Named", bound=Constraint | Index)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,17 @@ def stored_model(context: AutogenContext, table: Table) -> StoredModel:
     if table.key not in stored:
         stored[table.key] = _read_columns(context.connection, table)
     return stored[table.key]
+
+
+def by_stored_name(items: Iterable[Named], dialect: Dialect) -> dict[str, Named]:
+    """Return constraints or indexes of a model by the names that the database gives them.
+
+    Names that are too long are shortened; items without a name are left out.
+    """
+    format_name = dialect.identifier_preparer.format_constraint
+    # Unquoted; the argument exists for Alembic.
+    named = {format_name(item, False): item for item in items}
+    return {name: item for name, item in named.items() if name}
 
 
 def _read_columns(connection: Connection, table: Table) -> StoredModel:

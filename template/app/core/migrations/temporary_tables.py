@@ -1,6 +1,6 @@
 """Tables that are created only to be read back, as the server stores them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import CheckConstraint, Column, Connection, Dialect, Identity, Table
@@ -87,4 +87,28 @@ def _create_and_read(
     finally:
         if created and not dialect.ROLLS_BACK_DDL:
             connection.exec_driver_sql(f"DROP TEMPORARY TABLE {', '.join(created)}")
+    return found
+
+
+def read_copy(
+    connection: Connection, name: str, statements: Iterable[str], read: Callable[[], object]
+) -> str | None:
+    """Execute statements that create a temporary table and what is on it; return what `read` finds.
+
+    None if the server rejects them, as it does what the new revision has yet to make possible.
+    Raises DBAPIError if the database user may not create temporary tables.
+    """
+    try:
+        with connection.begin_nested() as savepoint:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+            found = str(read())
+            if dialect.ROLLS_BACK_DDL:
+                savepoint.rollback()
+            else:
+                connection.exec_driver_sql(f"DROP TEMPORARY TABLE {name}")
+    except DBAPIError as error:
+        if dialect.is_permission_denied(error):
+            raise
+        return None
     return found

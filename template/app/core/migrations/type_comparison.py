@@ -40,7 +40,8 @@ def compare_type(
     if (stored := stored_model(context, column.table).columns.get(column.name)) is None:
         # The server rejects it, such as one that the new revision has yet to create.
         return PriorityDispatchResult.CONTINUE
-    if _spelling(stored["type"], context) != current:
+    is_unknown = isinstance(stored["type"], NullType)
+    if is_unknown or _spelling(stored["type"], context) != current:
         change.modify_type = column.type
     return PriorityDispatchResult.STOP
 

@@ -1,12 +1,13 @@
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_only
 
@@ -218,6 +219,25 @@ async def test_a_condition_that_stays_true_is_an_error(
     await create_table(connection, "number")
     with pytest.raises(CommandError, match=f"{number} rows of {TABLE} still match"):
         await run(connection, values)
+
+
+async def test_a_key_has_the_type_of_the_given_table(connection: AsyncConnection) -> None:
+    key = sa.Column("id", sa.Uuid(native_uuid=False), primary_key=True)
+    table = sa.Table("test__key", sa.MetaData(), key, sa.Column("copy", sa.String(9)))
+    await connection.run_sync(table.create)
+    await connection.execute(sa.insert(table), [{"id": UUID(int=1)}])
+    await connection.commit()
+    columns = sa.table("test__key", sa.column("id", key.type), sa.column("copy"))
+    done = await connection.run_sync(
+        lambda c: backfill(c, columns, lambda _: {"copy": "x"}, where=columns.c.copy.is_(None))
+    )
+    assert done == 1
+
+
+async def test_a_missing_table_is_named(revisions: Revisions) -> None:
+    revisions.add("a", and_then=CALL)
+    with pytest.raises(NoSuchTableError, match=TABLE):
+        await revisions.run(command.upgrade, "head")
 
 
 async def test_a_table_needs_a_primary_key(connection: AsyncConnection) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import Column, ForeignKeyConstraint, Index, Numeric, UniqueConst
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import SchemaItem
+from sqlalchemy.sql.elements import conv
 
 from tests.core.migrations.conftest import schema, wrong_results
 
@@ -17,10 +18,14 @@ def foreign_key(**options: Any) -> SchemaItem:
     )
 
 
+# Longer than each database allows; a naming convention makes such names.
+LONG = conv("ix_" + "of_a_long_table_" * 6)
+
 # States of a table by what they differ in.
 DIFFERENT: dict[str, list[SchemaItem | None]] = {
     "index": [None, Index("ix", "name"), Index("ix", "size", "name"), Index("ix", "name", "size")],
     "unique index": [None, Index("ix", "name"), Index("ix", "name", unique=True)],
+    "index with a long name": [None, Index(LONG, "name"), Index(LONG, "name", unique=True)],
     "sorted index": [None, Index("ix", "size"), Index("ix", sa.desc("size"))],
     "unique constraint": [
         None,

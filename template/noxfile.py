@@ -64,7 +64,7 @@ def compat(session: nox.Session) -> None:
 
 @nox.session
 def locks(session: nox.Session) -> None:
-    """Show what new revisions lock: -- [BRANCH, COMMIT or REVISION] [--markdown FILE]."""
+    """Show what new revisions lock: -- [BRANCH, REVISION or FROM:TO] [--markdown FILE]."""
     run(session, "python", "-m", "tools.migrations.locks")
 
 

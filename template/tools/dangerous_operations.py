@@ -43,14 +43,18 @@ def dangerous_operations(revision: Path) -> list[str]:
 
 
 def _mixed_backfills(upgrade: ast.FunctionDef) -> Iterator[tuple[int, str]]:
-    """Yield a backfill in a revision that has other operations, which its batches commit."""
+    """Yield each backfill in a revision that has operations before it, which its batches commit."""
     calls = [node for node in ast.walk(upgrade) if isinstance(node, ast.Call)]
-    names = {ast.unparse(call.func): call.lineno for call in reversed(calls)}
-    if "backfill" in names and any(
-        name.startswith(("op.", "batch_op.")) for name in names.keys() - {"op.get_context"}
-    ):
-        problem = "commits the other operations, so that the revision cannot be run again after an"
-        yield names["backfill"], f"{problem} error; move the backfill to a revision of its own"
+    lines = [(ast.unparse(call.func), call.lineno) for call in calls]
+    operations = [
+        line
+        for name, line in lines
+        if name.startswith(("op.", "batch_op.")) and name != "op.get_context"
+    ]
+    problem = "commits the operations before it, so that the revision cannot be run again after an"
+    for name, line in lines:
+        if name == "backfill" and min(operations, default=line) < line:
+            yield line, f"{problem} error; move them to a revision of their own"
 
 
 def _statement_lines(upgrade: ast.FunctionDef, number: int) -> tuple[int, int]:

@@ -79,6 +79,8 @@ SPECIAL = """
     op.create_table(
         "item",
         sa.Column("id", sa.Uuid, sa.ForeignKey("item.id", name="fk_id"), primary_key=True),
+        sa.Column("user_id", sa.Integer, sa.ForeignKey("accounts.auth_user.id", name="fk_user")),
+        sa.UniqueConstraint("user_id", name="uq_user", deferrable=True),
         schema="archive",
     )
 """
@@ -89,6 +91,16 @@ DROP_SPECIAL = """
     op.execute("DROP DOMAIN code")
     op.execute("DROP SEQUENCE counter")
     op.execute("DROP TYPE mood")
+"""
+# A table of another application, and how a model refers to it.
+SHARED = ("CREATE SCHEMA accounts", "CREATE TABLE accounts.auth_user (id INTEGER PRIMARY KEY)")
+SHARED_MODEL = """
+
+import sqlalchemy
+from app.core.models import Base
+
+USER = sqlalchemy.Column("id", sqlalchemy.Integer, primary_key=True)
+sqlalchemy.Table("auth_user", Base.metadata, USER, schema="accounts")
 """
 SQUASH = ("-m", "tools.migrations.squash")
 
@@ -108,6 +120,8 @@ def add_chain(made: Project, database: str) -> None:
     view = VIEW.format(trigger=TRIGGERS[database])
     drop = DROP_VIEW.format(on=on, function=function)
     if database == "postgresql":
+        with (made.path / "app/modules/item/models.py").open("a", encoding="utf-8") as models:
+            models.write(SHARED_MODEL)
         view, drop = view + SPECIAL, drop + DROP_SPECIAL
     add_revision(made, "right", "tables", upgrade=view, downgrade=drop)
     merge = add_revision(made, "merge")
@@ -120,7 +134,7 @@ def add_chain(made: Project, database: str) -> None:
 def test_a_squash_keeps_databases_that_are_beyond_it(
     project: Callable[..., Project], database: str
 ) -> None:
-    made = project(database)
+    made = project(database, shared_tables=["accounts.*"])
     git(made.path, "init", "--quiet")
     add_chain(made, database)
     commit(made.path)
@@ -133,6 +147,9 @@ def test_a_squash_keeps_databases_that_are_beyond_it(
         return made.python(*describe, PYTHONPATH=str(made.path), DATABASE_URL=url).stdout
 
     with made.server() as behind, made.server() as beyond, made.server() as fresh:
+        if database == "postgresql":
+            for url in (behind, beyond, fresh):
+                made.sql(url, *SHARED)
         alembic(behind, "upgrade tables")
         alembic(beyond, "upgrade merge")
         printed = made.python(*SQUASH, "merge", status=1, DATABASE_URL=behind).stdout

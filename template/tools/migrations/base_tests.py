@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from dotenv import dotenv_values
 
 from app.core.settings import PROJECT_ROOT
+from tests.conftest import read_test_settings
 from tools.migrations import pytest_base
 
 TESTS = "tests/modules"
@@ -39,22 +39,25 @@ class BaseTests:
         file = self.temporary / "failed.json"
         file.unlink(missing_ok=True)
         shutil.copy(pytest_base.__file__, self.temporary / "pytest_base.py")
-        status = wait(
-            subprocess.Popen(
-                [*self.command(), *OPTIONS, *tests],
-                cwd=self.folder,
-                env=self.environment(targets),
-                stdout=subprocess.DEVNULL if quiet else None,
-                # Interrupted by `wait`, and only once.
-                start_new_session=True,
+        output = self.temporary / "output.txt"
+        with output.open("wb") as hidden:
+            status = wait(
+                subprocess.Popen(
+                    [*self.command(), *OPTIONS, *tests],
+                    cwd=self.folder,
+                    env=self.environment(targets),
+                    stdout=hidden if quiet else None,
+                    # Interrupted by `wait`, and only once.
+                    start_new_session=True,
+                )
             )
-        )
         failed: list[str] = json.loads(file.read_text("utf-8")) if file.exists() else []
         if status == pytest.ExitCode.NO_TESTS_COLLECTED:
             print(f"There are no tests in {TESTS}: nothing was checked.")
         elif status != (1 if failed else 0):
             raise BaseTestsError(
-                f"The tests did not run: pytest ended with exit status {status}; see its output"
+                f"The tests did not run: pytest ended with exit status {status}."
+                f" {output.read_text('utf-8')}"
             )
         return failed
 
@@ -73,12 +76,11 @@ class BaseTests:
         # The worktree has an environment of its own: it must not change that of this project.
         own = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
         inherited = {name: value for name, value in os.environ.items() if name not in own}
-        # For the migrations; the base reads its own.
-        settings = dotenv_values(PROJECT_ROOT / "tests" / "settings.env", encoding="utf-8")
         upgrade = [sys.executable, "-m", "alembic", "upgrade"]
         return {
             **inherited,
-            **{name: value for name, value in settings.items() if value is not None},
+            # For the migrations; the base reads its own.
+            **read_test_settings(),
             "TEST_DATABASE_URL": self.server_url,
             "PYTHONPATH": str(self.temporary),
             "COMPAT_PROJECT": str(PROJECT_ROOT),

@@ -13,16 +13,14 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from alembic import command
-from alembic.config import Config
 from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData, NullPool
 
 from app.core import dialect
-from app.core.migrations import alembic_config, import_models, shared_table_patterns
-from app.core.migrations.autogenerate import is_shared
-from app.core.models import Base
+from app.core.migrations import alembic_config
 from app.core.settings import PROJECT_ROOT
+from tests.conftest import create_shared_tables
 from tools.database_server import ServerError, new_database
 from tools.initial_revision import VERSIONS, server, write_revision
 from tools.migrations.carried_statements import carry_over
@@ -30,7 +28,7 @@ from tools.migrations.schema_snapshot import reflect, take_snapshot
 from tools.migrations.squashed_revisions import (
     SquashError,
     check_committed,
-    check_databases,
+    check_database,
     find_folded,
     statements_by_hand,
 )
@@ -48,7 +46,7 @@ def main() -> int:
     try:
         folded = find_folded(sys.argv[1])
         check_committed(folded)
-        asyncio.run(check_databases(folded))
+        asyncio.run(check_database(folded))
         squash(folded)
     except (SquashError, ServerError, CommandError) as error:
         print(error, file=sys.stderr)
@@ -73,7 +71,7 @@ def squash(folded: list[Script]) -> None:
             raise SquashError(
                 f"A new base would differ from the revisions up to {last.revision}:\n"
                 f"{differences}\nChoose an earlier revision, or replace the statements that cause"
-                " this by ones that autogenerate writes. Statements that it does not know:\n"
+                " this by ones that autogenerate writes. Statements that it does not write:\n"
                 + by_hand
             )
         # First: if the command is killed, no database at the last revision is left without it.
@@ -83,7 +81,10 @@ def squash(folded: list[Script]) -> None:
     print(
         f"Replaced {len(folded)} revisions by {last.path}. Review it, and run the tests: uv run nox"
     )
-    print(f"Statements that it has only if an empty database needs them:\n{by_hand}")
+    print(
+        "Statements that autogenerate does not write, of which it has only those that an empty"
+        f" database needs:\n{by_hand}"
+    )
 
 
 def build(server_url: str, folded: list[Script], folder: Path) -> tuple[Path, str]:
@@ -106,24 +107,15 @@ def in_new_database(server_url: str, run: Callable[[Connection], ResultT]) -> Re
 
     async def connect() -> ResultT:
         async with new_database(server_url, "squash") as url:
+            await create_shared_tables(dialect.parse_url(url))
             engine = dialect.create_engine(dialect.parse_url(url), poolclass=NullPool)
             try:
                 async with engine.connect() as connection:
-                    await connection.run_sync(create_shared_tables)
                     return await connection.run_sync(run)
             finally:
                 await engine.dispose()
 
     return asyncio.run(connect())
-
-
-def create_shared_tables(connection: Connection) -> None:
-    """Create the tables of other applications, which revisions may refer to."""
-    import_models()
-    patterns = shared_table_patterns(Config(PROJECT_ROOT / "alembic.ini"))
-    tables = [table for table in Base.metadata.tables.values() if is_shared(table.name, patterns)]
-    Base.metadata.create_all(connection, tables)
-    connection.commit()
 
 
 def read_upgraded(connection: Connection, revision: str) -> tuple[MetaData, list[str]]:

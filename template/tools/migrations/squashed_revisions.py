@@ -1,7 +1,6 @@
 """Which revisions a squash replaces, and why it may not."""
 
 import ast
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from alembic.script import Script, ScriptDirectory
 
 from app.core.settings import PROJECT_ROOT
 from tools.initial_revision import applied_revisions_of, get_database_url
+from tools.migrations.base_commit import GitError, git
 
 INI = PROJECT_ROOT / "alembic.ini"
 # What they do to rows, or to objects other than tables, autogenerate cannot know.
@@ -76,26 +76,18 @@ def check_committed(folded: list[Script]) -> None:
     """Raise SquashError unless git can restore each file."""
     files = [script.path for script in folded]
     folders = sorted({str(Path(file).parent) for file in files})
-    for command in (["ls-files", "--error-unmatch", *files], ["status", "--porcelain", *folders]):
-        done = _git(*command)
-        if done.returncode or (command[0] == "status" and done.stdout):
-            raise SquashError(
-                "Commit the revisions first, so that git can restore them:"
-                f" git {command[0]} reports {(done.stdout or done.stderr).strip()}"
-            )
+    try:
+        git("ls-files", "--error-unmatch", *files)
+        problem = git("status", "--porcelain", *folders)
+    except GitError as error:
+        problem = str(error)
+    if problem:
+        raise SquashError(
+            f"Commit the revisions first, so that git can restore them: {problem.strip()}"
+        )
 
 
-def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["git", *arguments],  # noqa: S607
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-async def check_databases(folded: list[Script]) -> None:
+async def check_database(folded: list[Script]) -> None:
     """Raise SquashError if the database of DATABASE_URL is at a revision that would be gone."""
     if (url := get_database_url()) is None:
         return

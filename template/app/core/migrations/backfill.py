@@ -23,7 +23,7 @@ def backfill(
 ) -> int:
     """Update the rows that match `where`, and return their number.
 
-    `target` is `op.get_context()` in a revision that does nothing else, or a connection. `values`
+    `target` is `op.get_context()` in a revision that does nothing before it, or a connection. `values`
     maps columns to SQL expressions, or is a function that returns the new values of a row. `pause`
     is the number of seconds between two batches.
 

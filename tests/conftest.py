@@ -34,18 +34,21 @@ MARIADB_MISSING = (
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest) -> str:
-    """Each kind of database in turn; skip, or fail under CI, if it is missing."""
-    return require_database(request.param)
+    """Each kind of database in turn."""
+    return str(request.param)
 
 
-def require_database(name: str) -> str:
-    """Return the database's name; skip, or fail under CI, where it is missing."""
+def require_database(name: str) -> None:
+    """Skip, or fail under CI, where a database is missing."""
     installed = any(map(shutil.which, ("mariadbd", "mysqld")))
     if name == "mysql" and not installed and not given_server(name):
         if os.environ.get("CI"):
             pytest.fail(MARIADB_MISSING)
         pytest.skip(MARIADB_MISSING)
-    return name
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    require_database(database_of(item))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.support.projects import ROOT, run
+from tests.support.projects import ROOT, Project, run
 from tests.support.repositories import commit, git
 
 GITHUB = ROOT / ".github"
@@ -95,3 +96,15 @@ def test_release_without_changelog_entries_is_rejected(
 @pytest.mark.parametrize("tag", ["1.1.0", "v1.1", "v1.1.0-rc1"])
 def test_tag_of_another_form_is_rejected(notes: Callable[..., str], tag: str) -> None:
     assert f"{tag}: not a release tag; expected vX.Y.Z" in notes(tag, status=1)
+
+
+def test_pull_requests_of_a_project_show_locks_and_run_the_tests_of_the_base(
+    project: Callable[..., Project],
+) -> None:
+    workflow = yaml.safe_load((project().path / ".github/workflows/ci.yml").read_text("utf-8"))
+    steps = workflow["jobs"]["test"]["steps"]
+    # The merge commit of the pull request and its first parent.
+    assert steps[0]["with"]["fetch-depth"] == 2
+    commands = [step["run"] for step in steps if "pull_request" in step.get("if", "")]
+    assert any('nox -s locks -- "HEAD^1" --markdown' in command for command in commands)
+    assert 'uv run nox -s compat -- "HEAD^1"' in commands

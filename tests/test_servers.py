@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.servers.discovery import Target, major_version, parse_servers
-from tests.servers.running import Result, count_outcomes
+from tests.servers.running import Result, count_outcomes, run_pytest
 from tests.servers.table import BEGIN, END, format_table, write_table
 from tests.support.projects import ROOT, Project, run
 
@@ -55,6 +55,11 @@ def test_result_with_failures_has_not_passed() -> None:
     counts = count_outcomes(ElementTree.fromstring(REPORT))
     assert counts == Counter(passed=3, failed=3, skipped=3)
     assert [result.has_passed for result in RESULTS] == [False, True]
+
+
+@pytest.mark.parametrize("arguments", [["missing.py"], ["-p", "missing_plugin"]])
+def test_broken_run_of_pytest_counts_as_failed(tmp_path: Path, arguments: list[str]) -> None:
+    assert run_pytest(Path(sys.executable), tmp_path, {}, arguments)["failed"] == 1
 
 
 def test_table_replaces_the_one_of_the_readme(tmp_path: Path) -> None:

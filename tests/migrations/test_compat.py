@@ -137,7 +137,7 @@ def test_what_cannot_be_compared_is_explained(in_subfolder: Project, tmp_path: P
 def test_an_interrupt_leaves_nothing(committed: Callable[..., Project], short_folder: Path) -> None:
     made = committed()
     (made.path / "tests/modules/test_item.py").write_text(
-        "import asyncio\n\n\nasync def test_for_ever() -> None:\n    await asyncio.sleep(600)\n"
+        "import asyncio\n\n\nasync def test_that_hangs() -> None:\n    await asyncio.sleep(600)\n"
     )
     commit(made.path)
     add_revision(made, "wide", upgrade=WIDE)

@@ -78,7 +78,7 @@ def set_up(made: Project, url: str) -> None:
 
 
 @pytest.mark.database("postgresql")
-def test_schemas_are_migrated_whatever_the_search_path_is(postgresql: Project) -> None:
+def test_migrations_do_not_depend_on_the_search_path(postgresql: Project) -> None:
     made = postgresql
     models = made.path / "app/modules/item/models.py"
     with made.server() as url:
@@ -99,11 +99,30 @@ def test_schemas_are_migrated_whatever_the_search_path_is(postgresql: Project) -
         models.write_text(MODELS, "utf-8")
         code = migrate(made, url, "gone")
         assert code.split("def downgrade")[0].count("op.drop_table(") == 5
+        # Nor does the script's search path depend on that of the role.
+        script = made.run("alembic", "upgrade", "head", "--sql", DATABASE_URL=url).stdout
+        assert "set_config(\n    'search_path'" in script.split("CREATE TABLE")[0]
         made.python("-c", ALEMBIC, "downgrade base", DATABASE_URL=url)
         assert [name for [name] in made.sql(url, SCHEMAS)] == OTHER
         assert made.sql(url, TABLES.format("old")) == [["legacy", "old"]]
     made.run("ruff", "check", "alembic")
     made.run("ruff", "format", "--check", "alembic")
+
+
+@pytest.mark.database("postgresql")
+def test_a_foreign_key_that_names_the_default_schema_is_rejected(postgresql: Project) -> None:
+    made = postgresql
+    named = """
+table("page", Column("note_id", ForeignKey("public.note.id")))
+table("note", schema="public")
+"""
+    (made.path / "app/modules/item/models.py").write_text(MODELS + named, "utf-8")
+    with made.server() as url:
+        set_up(made, url)
+        made.run("alembic", "upgrade", "head", DATABASE_URL=url)
+        command = ("alembic", "revision", "--autogenerate", "-m", "named")
+        printed = made.run(*command, DATABASE_URL=url, status=255).stdout
+        assert "'public' is the default schema" in printed
 
 
 @pytest.mark.database("postgresql")

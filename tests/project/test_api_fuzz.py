@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import require_database
 from tests.support.projects import DATABASES, ROOT, SUPPORT, Project, run
 
 CONFIG = SUPPORT / "schemathesis.toml"
@@ -76,9 +75,7 @@ def address(
     request: pytest.FixtureRequest, lasting_project: Callable[..., Project]
 ) -> Iterator[str]:
     """Where a project of each database is served, one of whose modules has strange fields."""
-    made = lasting_project(
-        require_database(request.param), modules=["item", "invoice", STRANGE_MODULE]
-    )
+    made = lasting_project(request.param, modules=["item", "invoice", STRANGE_MODULE])
     add_fields(made.path / "app" / "modules" / STRANGE_MODULE)
     with made.server() as url:
         made.python("-c", CREATE_TABLES, DATABASE_URL=url)

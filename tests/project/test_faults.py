@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import require_database
 from tests.support.applications import Answer, Application, wait_for
 from tests.support.projects import DATABASES, SECONDS_TO_STOP, SUPPORT, Project
 
@@ -85,7 +84,7 @@ def server(
     request: pytest.FixtureRequest, lasting_project: Callable[..., Project]
 ) -> Iterator[Server]:
     """A server of each kind, migrated; all tests of this file share its project."""
-    database = require_database(request.param)
+    database = request.param
     project = lasting_project(database)
     for script in ("faulty_application.py", "cancel_requests.py"):
         shutil.copy(SUPPORT / script, project.path)

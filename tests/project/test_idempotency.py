@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import require_database
 from tests.support.applications import RESPONSE_TIMEOUT, Answer, Application, wait_for
 from tests.support.checks import check
 from tests.support.edits import edit
@@ -50,7 +49,7 @@ class Module:
 def module(
     request: pytest.FixtureRequest, lasting_project: Callable[..., Project]
 ) -> Iterator[Module]:
-    project = lasting_project(require_database(request.param))
+    project = lasting_project(request.param)
     opt_in(project)
     with project.server() as url:
         module = Module(project, url)

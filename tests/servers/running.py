@@ -70,7 +70,7 @@ def install_project(target: Target, python: Path, variables: dict[str, str]) -> 
     # With a URL, no server has to be installed.
     given = {"TEST_DATABASE_URL": target.url} if target.url else {}
     command = [str(python), "-m", "tests.support.environments", target.database]
-    run(command, ROOT, variables | given)
+    install(command, variables | given)
     shared = Path(variables["TEST_SHARED_FOLDER"])
     environment = shared / f"environment-{target.database}"
     return Project(shared / f"installed-{target.database}", environment, shared / "types")
@@ -81,11 +81,11 @@ def install_tests(python: str, folder: Path) -> Path:
     if python == sys.executable:
         return Path(python)
     environment = folder / Path(python).name
-    run(["uv", "venv", "--quiet", "--allow-existing", "--python", python, str(environment)], ROOT)
+    install(["uv", "venv", "--quiet", "--allow-existing", "--python", python, str(environment)])
     programs = environment / ("Scripts" if os.name == "nt" else "bin")
     group = f"{ROOT / 'pyproject.toml'}:tests"
-    install = ("uv", "pip", "install", "--quiet", "--group", group)
-    run([*install, "--python", str(programs / "python")], ROOT)
+    packages = ("uv", "pip", "install", "--quiet", "--group", group)
+    install([*packages, "--python", str(programs / "python")])
     return programs / "python"
 
 
@@ -152,12 +152,9 @@ def server_version(made: Project, url: str) -> str:
 
 def python_version(made: Project) -> str:
     show = "import platform; print(platform.python_version())"
-    return run([made.program("python"), "-c", show], made.path)
+    return made.python("-c", show).stdout.strip()
 
 
-def run(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:
-    environment = {**os.environ, **(variables or {})}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
-    )
-    return done.stdout.strip()
+def install(command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
+    """Run a command in the repository; raise CalledProcessError if it fails."""
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **(variables or {})}, check=True)

@@ -274,8 +274,7 @@ def given_server(database: str) -> str | None:
 @contextmanager
 def new_database(environment: Path, server: str, name: str) -> Iterator[str]:
     """Create a database on a server, yield its URL, and drop it from a server that was given."""
-    database = environment.name.rpartition("-")[2]
-    sql = shared_project(environment).sql
+    database, sql = shared_project(environment).database, shared_project(environment).sql
     given = given_server(database)
     # The workers share a server that was given, and earlier runs may have left databases on it.
     name = re.sub(r"\W", "_", f"{urlsplit(server).path[1:]}_{name}") if given else name
@@ -296,7 +295,7 @@ def shared_server(environment: Path) -> str:
     Its own server is started by the first call.
     """
     stack = ExitStack()
-    if given := given_server(environment.name.rpartition("-")[2]):
+    if given := given_server(shared_project(environment).database):
         worker = os.environ.get("PYTEST_XDIST_WORKER", "only")
         url = stack.enter_context(new_database(environment, given, worker))
         atexit.register(stack.close)

@@ -15,9 +15,10 @@ if __name__ == "__main__":
     if programs:
         from tools import postgresql_programs
 
-        [postgresql_programs.WHEEL] = programs
+        postgresql_programs.WHEEL = programs[0]
     elif not (folder / "data").exists() and (initialized / "data").exists():
         shutil.copytree(initialized / "data", folder / "data")
+    # The copied data folder has fsync off; one that is initialized here needs no durability either.
     with run_server(folder / "data", durable=not programs) as url:
         print(url, flush=True)
         sys.stdin.read()

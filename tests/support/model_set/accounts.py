@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.models import Base, Entity, Versioned
 
-# In parentheses, the defaults are expressions: MySQL accepts no others for JSON.
+# Its defaults are in parentheses: MySQL accepts only expressions for JSON.
 DOCUMENT = sa.JSON().with_variant(JSONB(), "postgresql")
 
 

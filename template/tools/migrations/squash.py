@@ -19,7 +19,6 @@ from sqlalchemy import Connection, MetaData, NullPool
 
 from app.core import dialect
 from app.core.migrations import alembic_config
-from app.core.settings import PROJECT_ROOT
 from tests.conftest import create_shared_tables
 from tools.database_server import ServerError, new_database
 from tools.initial_revision import VERSIONS, server, write_revision

@@ -23,9 +23,9 @@ def backfill(
 ) -> int:
     """Update the rows that match `where`, and return their number.
 
-    `target` is `op.get_context()` in a revision that does nothing before it, or a connection. `values`
-    maps columns to SQL expressions, or is a function that returns the new values of a row. `pause`
-    is the number of seconds between two batches.
+    `target` is `op.get_context()` in a revision that does nothing before it, or a connection.
+    `values` maps columns to SQL expressions, or is a function that returns the new values of a row.
+    `pause` is the number of seconds between two batches.
 
     An updated row must not match `where` any more. A run that was killed therefore needs no record
     of its progress: the next one finds the rows that are left.

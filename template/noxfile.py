@@ -1,6 +1,7 @@
 """Development tasks, run in the environment of the project; `uv run nox -l` lists them."""
 
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +20,19 @@ def run(session: nox.Session, *command: str) -> None:
     session.run(*arguments, interrupt_timeout=10, terminate_timeout=30)
 
 
+def run_with_copier(session: nox.Session, module: str) -> None:
+    """Run a module with the arguments of the session; the project itself does not need Copier."""
+    isolated = ("uv", "run", "--no-project", "--python", ">=3.11", "--with", "copier>=9.19.1")
+    session.run(*isolated, "python", "-m", module, *session.posargs)
+
+
+def has_update() -> bool:
+    """Return whether there is an uncommitted or an unfinished update from the template."""
+    compare = ["git", "diff", "--quiet", "HEAD", "--", ".copier-answers.yml"]
+    changed = subprocess.run(compare, capture_output=True, check=False).returncode == 1
+    return changed or Path("tools/updates/unfinished_update.md").exists()
+
+
 @nox.session
 def dev(session: nox.Session) -> None:
     """Serve with reload on a private database; arguments go to uvicorn: -- --port 8001."""
@@ -34,7 +48,10 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check update conflicts, format, style, types, imports, spelling and GitHub workflows."""
+    if has_update():
+        run_with_copier(session, "tools.updates.lost_lines")
     session.run(sys.executable, "tools/updates/conflicts.py")
+    session.run(sys.executable, "tools/updates/resolutions.py")
     session.run("uv", "run", "ruff", "format", "--check")
     session.run("uv", "run", "ruff", "check")
     session.run("uv", "run", "mypy")
@@ -90,3 +107,9 @@ def settings(session: nox.Session) -> None:
 def template(session: nox.Session) -> None:
     """Show whether the template has a newer version, and its changelog."""
     session.run("uv", "run", "--script", "tools/updates/available.py")
+
+
+@nox.session
+def update(session: nox.Session) -> None:
+    """Update from the template, without losing edits: -- [ARGUMENTS OF COPIER UPDATE]."""
+    run_with_copier(session, "tools.updates.update")

@@ -72,7 +72,7 @@ def test_message_after_a_copy_lists_answers_and_quotes_the_path(
     assert run(["sh", "-c", f"{cd} && pwd"], tmp_path).stdout.strip() == str(folder)
     assert not list(tmp_path.rglob("executed"))
     assert "a commit after the template's latest release" in printed
-    assert "    uvx copier update --defaults --vcs-ref HEAD\n" in printed
+    assert "    uv run nox -s update -- --vcs-ref HEAD\n" in printed
 
 
 def test_update_adds_a_module_and_changes_nothing_else(released: Path, tmp_path: Path) -> None:

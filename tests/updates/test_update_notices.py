@@ -131,7 +131,8 @@ def test_the_workflow_job_with_a_write_token_runs_no_code_from_the_update(
     git(tmp_path, "clone", "--quiet", "--bare", str(made.path), str(origin))
     run_workflow(made, origin, tmp_path / "runner")
     assert branches(origin) == {"main", "template-v10001.0.0"}
-    assert (tmp_path / "runner/update/.git/hooks/pre-push").exists()
+    # What was rendered there reaches no repository but the temporary one.
+    assert not (tmp_path / "runner/update/.git/hooks/pre-push").exists()
     lines = ran.read_text("utf-8").splitlines()
     assert all(line.endswith(" none") for line in lines)
     assert not [line for line in lines if str(tmp_path / "runner/publish") in line]

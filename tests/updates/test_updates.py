@@ -272,9 +272,10 @@ def test_a_module_is_added_without_an_update(
     assert yaml.safe_load((made.path / ANSWERS).read_text())["_commit"] == f"v{version}"
 
 
-def copier_run(made: Project, *arguments: str, status: int = 0) -> str:
+def copier_run(made: Project, *arguments: str, status: int = 0, **variables: str) -> str:
     """Run Copier in a project; return its output."""
-    return run([*COPIER, *arguments], made.path, status=status, PYTHONWARNINGS="ignore").stdout
+    variables["PYTHONWARNINGS"] = "ignore"
+    return run([*COPIER, *arguments], made.path, status=status, **variables).stdout
 
 
 def test_a_project_of_a_commit_between_releases_follows_head_until_the_next_release(
@@ -285,8 +286,8 @@ def test_a_project_of_a_commit_between_releases_follows_head_until_the_next_rele
     template = newer_template(repository, tmp_path, made)
     append(template, "template/.dockerignore", "!first\n")
     commit(template)
-    hint = "uvx copier update --defaults --vcs-ref HEAD"
-    assert hint in copier_run(made, *hint.split()[2:])
+    hint = "uv run nox -s update -- --vcs-ref HEAD"
+    assert hint in made.run(*hint.split()[2:]).stdout
     assert status(made.path) == {"M .copier-answers.yml", "M .dockerignore"}
     commit(made.path)
 
@@ -388,9 +389,8 @@ def test_imports_next_to_those_of_an_older_version_conflict(
     assert "alembic/env.py:" in printed
 
 
-def test_git_settings_of_the_user_do_not_lose_edits(
-    committed: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_git_settings_of_the_user_do_not_lose_edits(committed: Callable[..., Project]) -> None:
+    """Those that the project's own .gitattributes and .gitignore override."""
     made = committed()
     append(made.path, ".env.example", "MINE=1\n")
     append(made.path, "app/core/health.py", "\n# mine\n")
@@ -398,10 +398,15 @@ def test_git_settings_of_the_user_do_not_lose_edits(
     commit(made.path)
     config = made.path.parent / "gitconfig"
     ignored = made.path.parent / "ignored"
-    config.write_text(f"[core]\nexcludesFile = {ignored}\n[apply]\nwhitespace = error-all\n")
+    attributes = made.path.parent / "attributes"
+    config.write_text(
+        f"[core]\nexcludesFile = {ignored}\nattributesFile = {attributes}\n"
+        "[apply]\nwhitespace = error-all\n"
+    )
     ignored.write_text(".env*\n")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
-    update(made.path, modules=["item", "price"])
+    attributes.write_text("*.py binary\n*.toml -diff\n")
+    data = ("--data", "modules=[item, price]")
+    copier_run(made, "update", "--defaults", *data, GIT_CONFIG_GLOBAL=str(config))
     assert status(made.path) == ADDED
 
 
@@ -545,9 +550,8 @@ def test_a_recopy_keeps_modules_and_revisions(committed: Callable[..., Project])
     append(made.path, "alembic/versions/0001_initial.py", "\n# mine\n")
     (made.path / "alembic/versions/HEAD").write_text("0002\n")
     commit(made.path)
-    copier.run_recopy(
-        made.path, data={"modules": ["item", "price"]}, defaults=True, overwrite=True, quiet=True
-    )
+    answers = {"modules": ["item", "price"], "discard_edits": True}
+    copier.run_recopy(made.path, data=answers, defaults=True, overwrite=True, quiet=True)
     assert status(made.path) == ADDED | {"M app/core/health.py"}
 
 

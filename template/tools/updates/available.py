@@ -68,10 +68,10 @@ if __name__ == "__main__":
     if latest <= current and current.is_postrelease:
         print(f"This project follows {current}, a commit after the template's release {latest}.")
         print("There is no newer release. To update to the latest commit from a clean tree:")
-        print("uvx copier update --defaults --vcs-ref HEAD")
+        print("uv run nox -s update -- --vcs-ref HEAD")
     elif latest <= current:
         print(f"This project is up to date with the template, version {current}.")
     else:
         print(f"The template has version {latest}; this project follows {current}.")
         print(f"\n{sections(changelog, current, latest)}\n")
-        print("To update, from a clean working tree: uvx copier update --defaults")
+        print("To update, from a clean working tree: uv run nox -s update")

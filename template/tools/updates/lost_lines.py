@@ -1,0 +1,136 @@
+"""Check that an update lost no line and no file of yours.
+
+Each file that the update changed is compared with a render of the version that the project followed
+before: what is not in that render is yours. `nox -s update` checks before it changes the project;
+`nox -s lint` checks after a plain `copier update`, until that is committed.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tools.updates.old_version import render_version
+from tools.updates.repository import (
+    ANSWERS,
+    INTERRUPTED,
+    PROJECT_ROOT,
+    UNFINISHED,
+    UpdateError,
+    git,
+    git_paths,
+    read_committed,
+    read_files,
+)
+
+Files = Mapping[str, bytes]
+
+
+def find_lost(rendered: Files, before: Files, after: Files) -> Iterator[str]:
+    """Yield one line for each line or file of the user's that an update lost.
+
+    `rendered` has the files of the version before the update, `before` and `after` those of the
+    project that the update changed, by their paths. A line that is in another file now is not lost.
+    """
+    gained: Counter[bytes] = Counter()
+    for path, text in after.items():
+        gained += Counter(lines_of(text)) - Counter(lines_of(before.get(path, b"")))
+        if path.endswith(".rej"):
+            gained += Counter(line[1:] for line in lines_of(text) if line.startswith(b"+"))
+    for path, text in sorted(before.items()):
+        if text in (after.get(path), rendered.get(path)):
+            continue
+        if path not in after and path not in rendered and text not in after.values():
+            yield f"{path}: deleted"
+        own = Counter(lines_of(text)) - Counter(lines_of(rendered.get(path, b"")))
+        for line in own - Counter(lines_of(after.get(path, b""))) - gained:
+            yield f"{path}: {describe(line)}"
+
+
+def lines_of(text: bytes) -> list[bytes]:
+    """Return the lines that are not blank, without space at their ends; binary content is one."""
+    if b"\0" in text:
+        return [text]
+    return [line.rstrip() for line in text.split(b"\n") if line.strip()]
+
+
+def describe(line: bytes) -> str:
+    return "binary content" if b"\0" in line else line.decode("utf-8", "replace")
+
+
+def has_mark() -> bool:
+    """Return whether an update was interrupted."""
+    return (PROJECT_ROOT / UNFINISHED).exists()
+
+
+def find_base() -> str:
+    """Return the commit before the update: HEAD, unless an unfinished update is committed.
+
+    Raises UpdateError if the history does not reach back to it.
+    """
+    if not git("ls-tree", "HEAD", UNFINISHED):
+        return "HEAD"
+    added = git("log", "-1", "--format=%H", "--diff-filter=A", "--", UNFINISHED).decode().strip()
+    return git("rev-parse", "--verify", f"{added}^").decode().strip()
+
+
+def check_update() -> list[str]:
+    """Return what the update in the working tree lost.
+
+    Raises UpdateError if the state before the update, or its version of the template, is missing.
+    """
+    base = find_base()
+    changed = git_paths("diff", "--name-only", "--no-renames", "--relative", "-z", base, "--", ".")
+    added = git_paths("ls-files", "--others", "--exclude-standard", "-z")
+    before = read_committed(base, [path for path in changed if path != ANSWERS])
+    after = read_files(PROJECT_ROOT, [*changed, *added])
+    with TemporaryDirectory(prefix="update-") as folder:
+        rendered = render_version(read_committed(base, [ANSWERS]).get(ANSWERS, b""), Path(folder))
+        return [*find_lost(rendered, before, after)]
+
+
+def record_check() -> None:
+    """Remember, outside of the working tree, that the update in it has been checked."""
+    _record().write_text(_state(), "utf-8")
+
+
+def is_checked() -> bool:
+    """Return whether there is no update since the last commit, or it has been checked."""
+    if not git("diff", "--name-only", "HEAD", "--", ANSWERS):
+        return True
+    return _record().exists() and _record().read_text("utf-8") == _state()
+
+
+def _record() -> Path:
+    return PROJECT_ROOT / os.fsdecode(git("rev-parse", "--git-path", "checked-update")[:-1])
+
+
+def _state() -> str:
+    """Return what identifies an update: the project, its last commit and its new answers."""
+    answers = sha256((PROJECT_ROOT / ANSWERS).read_bytes()).hexdigest()
+    return f"{PROJECT_ROOT} {git('rev-parse', 'HEAD').decode().strip()} {answers}"
+
+
+def main() -> None:
+    try:
+        lost = check_update() if has_mark() or not is_checked() else []
+    except UpdateError as error:
+        lost = [f"The update cannot be checked for lost edits: {error}"]
+    if lost:
+        print(*lost, sep="\n")
+    if has_mark():
+        sys.exit(INTERRUPTED)
+    if lost:
+        sys.exit(
+            "The update lost these lines and files of yours. Abort it and use `nox -s update`, or"
+            " restore them from git. If you removed them yourself after the update, commit it"
+            " with --no-verify; see docs/updating.md."
+        )
+    record_check()
+
+
+if __name__ == "__main__":
+    main()

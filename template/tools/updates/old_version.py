@@ -1,0 +1,58 @@
+"""A render of the version of the template that the project follows."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tools.updates import git_settings
+from tools.updates.repository import ANSWERS, PROJECT_ROOT, UpdateError
+
+
+def render_version(answers_file: bytes, folder: Path) -> dict[str, bytes]:
+    """Render the version and the answers of an answers file; return the files by their paths.
+
+    Raises UpdateError if the file names no version, or the template is out of reach.
+    """
+    answers = yaml.safe_load(answers_file) or {}
+    if not (version := answers.get("_commit")) or not (address := answers.get("_src_path")):
+        raise UpdateError(
+            f"{ANSWERS} is not committed, or names no version of the template; restore it from the"
+            " history: git log -- " + ANSWERS
+        )
+    data = folder / "answers.json"
+    data.write_text(json.dumps({k: v for k, v in answers.items() if k != "_checksum"}), "utf-8")
+    rendered = folder / "rendered"
+    copy = ("copy", "--defaults", "--quiet", "--vcs-ref", str(version), "--data-file", str(data))
+    try:
+        run_copier(*copy, str(address), str(rendered))
+    except UpdateError as error:
+        raise UpdateError(f"version {version} of {address} cannot be rendered: {error}") from None
+    return {
+        file.relative_to(rendered).as_posix(): file.read_bytes()
+        for file in rendered.rglob("*")
+        if file.is_file()
+    }
+
+
+def run_copier(*arguments: str) -> str:
+    """Return what Copier prints; raise UpdateError with that if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "copier", *arguments],
+        # Arguments and the template's address may be relative to the project.
+        cwd=PROJECT_ROOT,
+        env=os.environ | git_settings.variables(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    printed = done.stdout.decode("utf-8", "replace").strip()
+    if done.returncode:
+        # Without the traceback, which ends with the class and the message of the error.
+        reason = re.split(r"^[\w.]+(?:Error|Exception): ", printed, flags=re.MULTILINE)[-1]
+        raise UpdateError(f"copier {arguments[0]}: {reason.strip()}")
+    return printed

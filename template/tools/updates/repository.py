@@ -1,0 +1,87 @@
+"""The project's git repository, as the other modules of this folder need it."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+ANSWERS = ".copier-answers.yml"
+# Exists while an update changes the project.
+UNFINISHED = "tools/updates/unfinished_update.md"
+INTERRUPTED = """\
+An update was interrupted while it changed the project. Abort it, and start again:
+
+    git restore --source=HEAD --staged --worktree . && git clean -d --force .
+
+If it is committed, revert that commit first. If you have completed it by hand, delete
+tools/updates/unfinished_update.md.
+"""
+
+
+class UpdateError(RuntimeError):
+    """The update or its check cannot be done; the message names the reason and the way out."""
+
+
+def git(
+    *arguments: str,
+    folder: Path = PROJECT_ROOT,
+    given: bytes = b"",
+    variables: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return what git prints in a folder, given bytes on its standard input.
+
+    Raises UpdateError with git's message if it fails.
+    """
+    command = ["git", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            input=given,
+            env=os.environ | (variables or {}),
+            capture_output=True,
+            check=True,
+        )
+    except FileNotFoundError:
+        raise UpdateError("git is not on the PATH; install it") from None
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.decode("utf-8", "replace").strip()
+        raise UpdateError(f"git {arguments[0]}: {reason}") from None
+    return done.stdout
+
+
+def git_paths(
+    *arguments: str, folder: Path = PROJECT_ROOT, variables: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the NUL-separated entries that git prints."""
+    printed = git(*arguments, folder=folder, variables=variables)
+    return [os.fsdecode(entry) for entry in printed.split(b"\0") if entry]
+
+
+def read_committed(commit: str, paths: list[str], folder: Path = PROJECT_ROOT) -> dict[str, bytes]:
+    """Return the content of files in a commit, without those that it does not have."""
+    asked = "".join(f"{commit}:./{path}\n" for path in paths)
+    printed = git("cat-file", "--batch", folder=folder, given=os.fsencode(asked))
+    contents = {}
+    for path in paths:
+        header, _, printed = printed.partition(b"\n")
+        if not header.endswith(b" missing"):
+            size = int(header.rpartition(b" ")[2])
+            contents[path], printed = printed[:size], printed[size + 1 :]
+    return contents
+
+
+def read_files(folder: Path, paths: list[str]) -> dict[str, bytes]:
+    """Return the content of files in a folder, without those that do not exist.
+
+    The content of a symbolic link is its target, as in git.
+    """
+    contents = {}
+    for path in paths:
+        file = folder / path
+        if file.is_symlink():
+            contents[path] = os.fsencode(file.readlink())
+        elif file.is_file():
+            contents[path] = file.read_bytes()
+    return contents

@@ -1,0 +1,80 @@
+"""Update from the template: uv run nox -s update -- [ARGUMENTS OF COPIER UPDATE].
+
+Nothing is written to the project unless the update is complete and no edit is lost.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tools.updates import isolated_copy, lost_lines, obstacles
+from tools.updates.old_version import render_version, run_copier
+from tools.updates.repository import (
+    ANSWERS,
+    INTERRUPTED,
+    PROJECT_ROOT,
+    UNFINISHED,
+    UpdateError,
+    git,
+    read_committed,
+    read_files,
+)
+
+
+def update(arguments: list[str], folder: Path) -> str:
+    """Update the project, with a folder for temporary files; return what Copier printed.
+
+    Raises UpdateError, and changes nothing, if edits could be lost.
+    """
+    require_commit()
+    reject([*obstacles.find_unclean(), *obstacles.find_large()])
+    rendered = render_version(read_committed("HEAD", [ANSWERS]).get(ANSWERS, b""), folder)
+    reject(obstacles.find_hidden(rendered))
+    copy = folder / PROJECT_ROOT.name
+    isolated_copy.make_copy(copy)
+    printed = run_copier("update", "--defaults", *arguments, str(copy))
+    changes = isolated_copy.find_changes(copy)
+    compared = [path for path in changes if path != ANSWERS]
+    before, after = read_committed("HEAD", compared), read_files(copy, compared)
+    lost = lost_lines.find_lost(rendered, before, after)
+    reject([f"{line} (missing from the result)" for line in lost])
+    reject(obstacles.find_hidden(changes))
+    isolated_copy.move_changes(copy, changes)
+    lost_lines.record_check()
+    links = [path for path in sorted(rendered) if (PROJECT_ROOT / path).is_symlink()]
+    return "\n".join([printed, *(f"{path}: symbolic link, not updated" for path in links)])
+
+
+def require_commit() -> None:
+    """Raise UpdateError unless the last update is finished, and there is a commit."""
+    if (PROJECT_ROOT / UNFINISHED).exists():
+        raise UpdateError(INTERRUPTED)
+    try:
+        git("rev-parse", "--verify", "HEAD")
+    except UpdateError as error:
+        way_out = 'git init && git add . && git commit -m "Initial commit"'
+        raise UpdateError(f"{error}\nAn update needs a commit: {way_out}") from None
+
+
+def reject(reasons: list[str]) -> None:
+    """Raise UpdateError if there are reasons not to update."""
+    if reasons:
+        raise UpdateError("\n".join(reasons))
+
+
+def main() -> None:
+    try:
+        with TemporaryDirectory(prefix="update-", ignore_cleanup_errors=True) as folder:
+            print(update(sys.argv[1:], Path(folder)))
+    except (UpdateError, KeyboardInterrupt) as error:
+        print(error or "Interrupted.")
+        if (PROJECT_ROOT / UNFINISHED).exists():
+            sys.exit(INTERRUPTED)
+        sys.exit("The project is unchanged; see docs/updating.md.")
+    check = [sys.executable, str(PROJECT_ROOT / "tools/updates/conflicts.py")]
+    sys.exit(subprocess.run(check, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,7 +26,9 @@ from tests.support.forks import Forks
 
 SUPPORT = Path(__file__).resolve().parent
 ROOT = SUPPORT.parents[1]
-TEMPLATE_PARTS = ("CHANGELOG.md", "copier.yml", "naming.jinja", "template", "updates.jinja")
+TEMPLATE_PARTS = (
+    *("CHANGELOG.md", "copier.yml", "moves.jinja", "naming.jinja", "template", "updates.jinja"),
+)
 QUESTIONS = {
     name
     for name, question in yaml.safe_load((ROOT / "copier.yml").read_text("utf-8")).items()

@@ -10,7 +10,6 @@ from tests.support.projects import ROOT, copy_template, run
 RELEASES: dict[str, str] = tomllib.loads((ROOT / "tests" / "releases.toml").read_text("utf-8"))
 # Later than any release.
 WORKING_TREE = "9999.0.0"
-MOVED_FILES = "tools/updates/moved_files.json"
 # User-owned files, which no update touches.
 USERS_OWN = re.compile(
     r"README\.md$|alembic/versions/.*\.py|app/modules/.+/|tests/modules/test_|docs/openapi\.json"

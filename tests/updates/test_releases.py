@@ -11,6 +11,8 @@ import pytest
 from packaging.version import Version
 
 from tests.support.checks import TESTS_OF_MODELS
+from tests.support.moves import MOVED as MOVES
+from tests.support.moves import stub
 from tests.support.projects import DATABASES, ROOT, Project, update
 from tests.support.repositories import (
     RELEASES,
@@ -86,8 +88,10 @@ EDITS = [
 GENERATED = {"alembic/versions/HEAD", "docs/settings.md"}
 DELETED = ["compose.yaml", "tests/core/test_health.py"]
 REFORMATTED = "app/core/models.py"
-# At its path before 0.3.0.
-MOVED = "app/core/pagination.py"
+# At its path before 0.3.0, and at the new one.
+MOVED, MOVED_TO = "app/core/pagination.py", "app/core/pagination/__init__.py"
+# What README.md, which belongs to the user, still links to.
+KEPT_STUBS = {"0.1.0": set(), "0.2.0": {"alembic/README.md"}, "0.3.0": set()}
 OWN_FILE = "app/modules/item/prices.py"
 
 
@@ -175,16 +179,17 @@ def test_an_edited_project_is_updated(
         update(made.path)
 
         conflicts = in_conflict(made.path)
-        assert conflicts == CONFLICTS[version]
-        status = 1 if CONFLICTS[version] else 0
-        printed = made.python("tools/updates/conflicts.py", status=status).stdout
-        reported = {line.partition(":")[0] for line in printed.splitlines()[:-1]}
         moved = {MOVED} & before.keys()
-        assert reported == conflicts | moved
-        for file in conflicts:
+        assert conflicts == CONFLICTS[version] | moved
+        status = 1 if conflicts else 0
+        printed = made.python("tools/updates/conflicts.py", status=status).stdout
+        assert {line.partition(":")[0] for line in printed.splitlines()[:-1]} == conflicts
+        made.python("tools/updates/moves.py", status=status)
+        assert in_conflict(made.path) == CONFLICTS[version]
+        for file in CONFLICTS[version] | ({MOVED_TO} if moved else set()):
             resolve(made, fresh.path, file)
-        for file in moved:
-            (made.path / file).unlink()
+        git(made.path, "add", "--all")
+        made.python("tools/updates/moves.py")
         made.python("tools/updates/conflicts.py")
         do_what_the_changelog_asks(made, version)
         made.run(*upgrade, DATABASE_URL=url)
@@ -192,7 +197,7 @@ def test_an_edited_project_is_updated(
         assert made.sql(url, "SELECT name, colour FROM item") == [["Lamp", "red"]]
     after = files(made.path)
     # The template's changes have arrived, and nothing else has changed.
-    edited = edited_files() | revisions | GENERATED
+    edited = edited_files() | revisions | GENERATED | KEPT_STUBS[version]
     fresh_files = files(fresh.path)
     other = unlike(after, fresh_files)
     assert {name for name in other if not USERS_OWN.match(name)} <= edited
@@ -240,7 +245,14 @@ def test_an_unedited_project_equals_a_fresh_render(
     after = files(made.path)
     fresh = files(committed(name="fresh", **answers).path)
     assert {file for file in unlike(after, before) if USERS_OWN.match(file)} == set()
-    assert {file for file in unlike(after, fresh) if not USERS_OWN.match(file)} == set()
+    other = {file for file in unlike(after, fresh) if not USERS_OWN.match(file)}
+    assert {file: after[file] for file in other} == {
+        file: stub(file) for file in MOVES.keys() & before.keys()
+    }
+    made.python("tools/updates/moves.py")
+    after = files(made.path)
+    other = {file for file in unlike(after, fresh) if not USERS_OWN.match(file)}
+    assert other == KEPT_STUBS[version]
 
 
 def test_updating_through_every_release_equals_a_direct_update(
@@ -251,8 +263,9 @@ def test_updating_through_every_release_equals_a_direct_update(
     for previous, version in pairwise([first, *others, WORKING_TREE]):
         update(made.path, version=version)
         do_what_the_changelog_asks(made, previous, version)
+        if (made.path / "tools/updates/conflicts.py").exists():
+            made.python("tools/updates/conflicts.py")
         commit(made.path)
-    made.python("tools/updates/conflicts.py")
     fresh = files(committed(name="fresh").path)
     assert {name for name in unlike(files(made.path), fresh) if not USERS_OWN.match(name)} == set()
 
@@ -298,7 +311,7 @@ def changes_since(sha: str) -> str:
     Raises LookupError if it is not in this clone.
     """
     check_known(sha)
-    parts = ("copier.yml", "naming.jinja", "template", "updates.jinja")
+    parts = ("copier.yml", "moves.jinja", "naming.jinja", "template", "updates.jinja")
     changed = git(ROOT, "diff", "--name-only", sha, "--", *parts)
     return changed + git(ROOT, "ls-files", "--others", "--exclude-standard", "--", *parts)
 

@@ -482,7 +482,9 @@ def test_two_projects_in_one_repository_are_updated_separately(
     expected = files(committed(name="fresh", modules=["item", "price"]).path)
     for made in (shop, bank):
         made.python("tools/updates/conflicts.py")
-        assert changed(made.path, expected) == {"app/core/health.py"}
+        made.python("tools/updates/moves.py")
+        # README.md links to the page at the old path.
+        assert changed(made.path, expected) == {"app/core/health.py", "alembic/README.md"}
 
 
 COPIER = (sys.executable, "-m", "copier")
@@ -598,7 +600,8 @@ def test_an_interrupted_update_can_be_aborted_and_repeated(
     assert f"\n    {ABORT}\n" in printed
     assert not in_conflict(made.path)
     made.python("tools/updates/conflicts.py")
+    made.python("tools/updates/moves.py")
     expected = files(committed(name="fresh", modules=["item", "price"]).path)
-    assert changed(made.path, expected) == {"app/core/health.py"}
+    assert changed(made.path, expected) == {"app/core/health.py", "alembic/README.md"}
     pages = [text for name, text in expected.items() if name.endswith(".md")]
     assert any(f"\n{ABORT}\n".encode() in text for text in pages)

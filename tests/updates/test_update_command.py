@@ -518,7 +518,7 @@ def test_a_session_that_lost_its_decorator_in_a_conflict_is_reported(
 def test_the_commands_of_the_page_on_updates_work(made: Project, newer: Path) -> None:
     page = (made.path / "docs/updating.md").read_text("utf-8")
     blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    start, abort, add, answer, unreleased, plain = map(str.splitlines, blocks)
+    start, abort, moves, add, answer, unreleased, plain = map(str.splitlines, blocks)
     before = files(made.path)
     # The last line of the first block runs all tests; here, only what comes first.
     for line in start[:2]:
@@ -529,7 +529,7 @@ def test_the_commands_of_the_page_on_updates_work(made: Project, newer: Path) ->
     for line in abort:
         execute(made, line)
     assert files(made.path) == before
-    for line in ["alembic upgrade head", *add]:
+    for line in [*moves, "alembic upgrade head", *add]:
         execute(made, line)
     assert (made.path / "app/modules/invoice/models.py").exists()
     assert "invoice" in (made.path / "docs/openapi.json").read_text("utf-8")

@@ -49,7 +49,7 @@ def update(arguments: list[str], folder: Path) -> str:
 def require_commit() -> None:
     """Raise UpdateError unless the last update is finished, and there is a commit."""
     if (PROJECT_ROOT / UNFINISHED).exists():
-        raise UpdateError(INTERRUPTED)
+        raise UpdateError(f"{UNFINISHED} exists.")
     try:
         git("rev-parse", "--verify", "HEAD")
     except UpdateError as error:
@@ -67,8 +67,8 @@ def main() -> None:
     try:
         with TemporaryDirectory(prefix="update-", ignore_cleanup_errors=True) as folder:
             print(update(sys.argv[1:], Path(folder)))
-    except (UpdateError, KeyboardInterrupt) as error:
-        print(error or "Interrupted.")
+    except (UpdateError, OSError, KeyboardInterrupt) as error:
+        print(str(error) or "Interrupted.")
         if (PROJECT_ROOT / UNFINISHED).exists():
             sys.exit(INTERRUPTED)
         sys.exit("The project is unchanged; see docs/updating.md.")

@@ -1,6 +1,6 @@
 """Measure, and write results.json, results.md and results.svg.
 
-Stages: requests, depth, rendering, first-answer, startup, suite; all of them by default.
+Stages: requests, depth, rendering, updates, first-answer, startup, suite; all of them by default.
 template-suite reads what `pytest --numprocesses auto --junitxml FILE` reported.
 """
 
@@ -13,13 +13,23 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import depth, first_answer, rendering, report, startup, suite, throughput
+from benchmarks import (
+    depth,
+    first_answer,
+    rendering,
+    report,
+    startup,
+    suite,
+    throughput,
+    updates,
+)
 from benchmarks.workbench import PEERS_NEED, Workbench
 
 STAGES = {
     "requests": throughput.measure,
     "depth": depth.measure,
     "rendering": rendering.measure,
+    "updates": updates.measure,
     "first-answer": first_answer.measure,
     "startup": startup.measure,
     "suite": suite.measure,
@@ -64,13 +74,17 @@ def main() -> None:
             if stage == TEMPLATE_SUITE:
                 said = f"{stage} --junitxml FILE"
                 figures = suite.by_file(options.junitxml)
+            elif stage == "updates":
+                said = stage
+                figures = updates.measure(bench)
             else:
                 said = f"{stage} --rounds {options.rounds} --seconds {options.seconds:g}"
                 figures = STAGES[stage](bench)
+            versions = updates.versions() if stage == "updates" else bench.versions()
             results[stage] = {
                 "options": said,
                 "on": f"{datetime.now(UTC):%Y-%m-%d}",
-                "versions": f"{bench.versions()}, {os.cpu_count()} cores, {platform.machine()}",
+                "versions": f"{versions}, {os.cpu_count()} cores, {platform.machine()}",
                 "figures": figures,
             }
             file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")

@@ -1,6 +1,6 @@
 """Turn results.json into results.md and results.svg."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +21,8 @@ S3RIUS = "fastapi_template (s3rius)"
 MAIN_SETTING = "1 worker, 16 connections"
 READS = ("read one", "page of 50")
 ENDPOINTS = (*READS, "create")
+# Targets.
+CONFLICTING_FILES = {"0.2.0": 3}
 RATE = "requests per second"
 HEAD = """# Results
 
@@ -80,6 +82,11 @@ def _reached(results: Mapping[str, Any]) -> Iterator[tuple[str, float, float, bo
         figures = results["rendering"]["figures"]
         yield f"{COPY} / of a template with one file", _ratio(figures, COPY, FLOOR), 1.5, True
         yield f"{UPDATE} / {COPY}", _ratio(figures, UPDATE, COPY), 3, True
+    if "updates" in results:
+        for release, hunks in results["updates"]["figures"]["team"].items():
+            if release in CONFLICTING_FILES:
+                name = f"conflicting files, update of a team's project from {release}"
+                yield name, len(hunks), CONFLICTING_FILES[release], True
     if "first-answer" in results:
         totals = _totals(results["first-answer"]["figures"])
         mine = totals.pop("this template")
@@ -184,6 +191,35 @@ def rendering(figures: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
+def updates(figures: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        "## Updates\n\nConflicts of an update to this version. The 17 edits of a team are those of"
+        " `tests/support/team.py`.\n"
+    )
+    yield from _table(
+        ["a team's project of", "conflicting files", "conflicts", ""],
+        (
+            [release, str(len(hunks)), str(sum(hunks.values())), _code(hunks)]
+            for release, hunks in figures["team"].items()
+        ),
+    )
+    for release, found in figures["places"].items():
+        yield (
+            f"\nPlaces in the files of {release} where one inserted line conflicts, of those before"
+            " each line and after the last one; without modules, revisions and README.md, which no"
+            " update touches, and without moved files:\n"
+        )
+        rows = (
+            [f"`{name}`", f"{conflicting} of {all_places}", f"{conflicting / all_places:.0%}"]
+            for name, (conflicting, all_places) in found.items()
+        )
+        yield from _table(["", "places", "share"], rows)
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def first_answer(figures: Mapping[str, Any]) -> Iterator[str]:
     yield "## From an empty folder to the first response\n\nSeconds; packages come from a cache.\n"
     totals = _totals(figures)
@@ -235,6 +271,7 @@ SECTIONS = {
     "requests": requests,
     "depth": depth,
     "rendering": rendering,
+    "updates": updates,
     "first-answer": first_answer,
     "startup": startup,
     "suite": suite,

@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from packaging.version import Version
 
 from tests.support.checks import TESTS_OF_MODELS
+from tests.support.edits import Edit
 from tests.support.moves import MOVED as MOVES
 from tests.support.moves import stub
 from tests.support.projects import DATABASES, ROOT, Project, update
@@ -25,25 +25,6 @@ from tests.support.repositories import (
     in_conflict,
     unlike,
 )
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A user's edit of a file: `old` replaced by `new`, or `new` appended."""
-
-    file: str
-    new: str
-    old: str = ""
-
-    def apply(self, project: Path) -> None:
-        path = project / self.file
-        text = path.read_text("utf-8")
-        assert self.old in text, f"{self.file} has no {self.old!r}"
-        edited = text.replace(self.old, self.new, 1) if self.old else text + self.new
-        path.write_text(edited, "utf-8")
-
-    def survives(self, project: Path) -> bool:
-        return self.new in (project / self.file).read_text("utf-8")
 
 
 FIELD = '    colour: Mapped[str | None] = mapped_column(String(30), comment="mine")\n'

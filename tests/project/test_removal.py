@@ -1,4 +1,4 @@
-"""A feature can be removed with its file, its test, and its lines in app/main.py."""
+"""A feature can be removed with its file, its test, and its lines in one other file."""
 
 import ast
 import re
@@ -14,7 +14,8 @@ from tests.support.repositories import commit, git
 
 # Required by the rest of the application.
 NEEDED = {
-    *("database", "database_errors", "errors", "health", "query_check", "repository", "settings"),
+    *("database", "database_errors", "errors", "health", "middleware", "query_check"),
+    *("repository", "settings", "unexpected_errors"),
 }
 FEATURES = {
     *("access_log", "body_limit", "cors", "head_requests", "interactive_docs", "logs"),
@@ -23,6 +24,9 @@ FEATURES = {
 # Features that a module opts into.
 OPTIONS = {"idempotency", "soft_delete"}
 FEATURES |= OPTIONS
+# Files with the lines of features.
+MAIN = Path("app/main.py")
+MIDDLEWARE = Path("app/core/middleware/__init__.py")
 
 
 def imports(code: str) -> dict[str, set[str]]:
@@ -56,7 +60,6 @@ def find_test(made: Project, feature: str) -> Path:
 
 
 def remove(made: Project, *features: str) -> None:
-    main = made.path / "app/main.py"
     for feature in features:
         # A file, or a folder of its own.
         for path in [
@@ -65,12 +68,16 @@ def remove(made: Project, *features: str) -> None:
         ]:
             path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
         find_test(made, feature).unlink()
-        main.write_text(without(main.read_text("utf-8"), feature), "utf-8")
+        for name in (MAIN, MIDDLEWARE):
+            file = made.path / name
+            file.write_text(without(file.read_text("utf-8"), feature), "utf-8")
 
 
 def test_documentation_lists_each_removable_feature(template: Path, tmp_path: Path) -> None:
     made = render(template, tmp_path / "project")
-    assert imports((made / "app/main.py").read_text("utf-8")).keys() - NEEDED == FEATURES - OPTIONS
+    main, middleware = (imports((made / file).read_text("utf-8")) for file in (MAIN, MIDDLEWARE))
+    assert (main.keys() | middleware.keys()) - NEEDED == FEATURES - OPTIONS
+    assert main.keys() & middleware.keys() == set()
     page = (made / "docs/removing_features.md").read_text("utf-8")
     assert set(re.findall(r"`(\w+)`", page)) == FEATURES
 
@@ -83,27 +90,30 @@ def test_the_documented_commands_remove_cors(project: Callable[..., Project]) ->
     commit(made.path)
     made.run("bash", "-ec", commands)
     assert not list(made.path.rglob("*cors.py"))
-    made.run("ruff", "check", "app/main.py")
+    made.run("ruff", "check", *map(str, (MAIN, MIDDLEWARE)))
     made.python("-m", "pytest", "-q", "tests/modules")
 
 
-def test_removable_features_are_imported_only_by_main(template: Path, tmp_path: Path) -> None:
+def test_removable_features_are_imported_only_where_they_are_installed(
+    template: Path, tmp_path: Path
+) -> None:
     made = render(template, tmp_path / "project")
     for file in [*(made / "app").rglob("*.py"), *(made / "tests").rglob("*.py")]:
         found = FEATURES.intersection(imports(file.read_text("utf-8")))
         parts = file.relative_to(made).with_suffix("").parts
         own = {part.removeprefix("test_") for part in parts}
-        assert file == made / "app/main.py" or found <= own, file
+        assert file.relative_to(made) in (MAIN, MIDDLEWARE) or found <= own, file
 
 
 def test_each_feature_is_removed_with_its_lines(project: Callable[..., Project]) -> None:
     made = project("sqlite")
-    main = made.path / "app/main.py"
-    code = main.read_text("utf-8")
-    for feature in FEATURES:
-        main.write_text(without(code, feature), "utf-8")
-        made.run("ruff", "check", str(main))
-        made.run("ruff", "format", "--check", "--diff", str(main))
+    for name in (MAIN, MIDDLEWARE):
+        file = made.path / name
+        code = file.read_text("utf-8")
+        for feature in FEATURES & imports(code).keys():
+            file.write_text(without(code, feature), "utf-8")
+            made.run("ruff", "check", str(file))
+            made.run("ruff", "format", "--check", "--diff", str(file))
 
 
 @pytest.mark.parametrize("feature", sorted(FEATURES))

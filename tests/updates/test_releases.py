@@ -26,7 +26,6 @@ from tests.support.repositories import (
     unlike,
 )
 
-
 FIELD = '    colour: Mapped[str | None] = mapped_column(String(30), comment="mine")\n'
 ROUTE = """
 

@@ -9,7 +9,6 @@ from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from starlette.exceptions import HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
 from structlog.contextvars import get_contextvars
 
 from app.core.routing import has_route
@@ -173,9 +172,6 @@ def install_error_handlers(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(handle_invalid_request)
     app.exception_handler(ResponseValidationError)(handle_invalid_response)
     app.exception_handler(Exception)(handle_unexpected_error)
-    # Starlette's own is the outermost layer. This one is inside of the other middleware, so that
-    # responses to unexpected errors have the headers that middleware adds.
-    app.add_middleware(ServerErrorMiddleware, handler=handle_unexpected_error)
 
 
 # Pydantic collects all validation errors, and FastAPI creates several objects for each: a list of

@@ -7,8 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rendering import COPIER
 from benchmarks.workbench import Workbench
-from tests.support.projects import render, update
+from tests.support.projects import render, run
 from tests.support.repositories import (
     RELEASES,
     USERS_OWN,
@@ -88,7 +89,8 @@ def team_conflicts(project: Path) -> dict[str, int]:
     """Make the edits of a team, update, and return the conflicts of each file."""
     edit_as_a_team(project)
     commit(project)
-    update(project)
+    # A process of its own: Copier reads the environment when it is imported.
+    run([*COPIER, "update", "--defaults", "--quiet"], project)
     return {
         name: (project / name).read_bytes().count(MARKER) for name in sorted(in_conflict(project))
     }

@@ -394,6 +394,7 @@ def test_git_settings_of_the_user_do_not_lose_edits(committed: Callable[..., Pro
     made = committed()
     append(made.path, ".env.example", "MINE=1\n")
     append(made.path, "app/core/health.py", "\n# mine\n")
+    append(made.path, "pyproject.toml", "\n[tool.mine]\n")
     (made.path / "notes.md").write_text("Two spaces make a line break  \nhere.\n")
     commit(made.path)
     config = made.path.parent / "gitconfig"

@@ -102,9 +102,10 @@ def test_pull_requests_of_a_project_show_locks_and_run_the_tests_of_the_base(
     project: Callable[..., Project],
 ) -> None:
     workflow = yaml.safe_load((project().path / ".github/workflows/ci.yml").read_text("utf-8"))
-    steps = workflow["jobs"]["test"]["steps"]
+    job = workflow["jobs"]["revisions"]
+    assert job["if"] == "github.event_name == 'pull_request'"
     # The merge commit of the pull request and its first parent.
-    assert steps[0]["with"]["fetch-depth"] == 2
-    commands = [step["run"] for step in steps if "pull_request" in step.get("if", "")]
+    assert job["steps"][0]["with"]["fetch-depth"] == 2
+    commands = [step["run"] for step in job["steps"] if "run" in step]
     assert any('nox -s locks -- "HEAD^1" --markdown' in command for command in commands)
     assert 'uv run nox -s compat -- "HEAD^1"' in commands

@@ -103,6 +103,9 @@ def settings(session: nox.Session) -> None:
     session.run("uv", "run", "python", "-m", "tools.settings_reference")
 
 
+# Add your own sessions below; template updates add theirs above.
+
+
 @nox.session
 def template(session: nox.Session) -> None:
     """Show whether the template has a newer version, and its changelog."""

@@ -150,30 +150,6 @@ async def handle_unexpected_error(request: Request, _error: Exception) -> Respon
     return problem(status, "Internal server error", headers=headers, request_id=request_id)
 
 
-def add_problem_schema(app: FastAPI) -> None:
-    """Add the schemas that RESPONSES references; FastAPI adds only those of JSON responses."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas = schema.pop("$defs") | {"Problem": schema}
-        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def install_error_handlers(app: FastAPI) -> None:
-    """Respond to every error with problem details, and add them to the OpenAPI document."""
-    add_problem_schema(app)
-    app.exception_handler(AppError)(handle_app_error)
-    app.exception_handler(HTTPException)(handle_http_error)
-    app.exception_handler(RequestValidationError)(handle_invalid_request)
-    app.exception_handler(ResponseValidationError)(handle_invalid_response)
-    app.exception_handler(Exception)(handle_unexpected_error)
-
-
 # Pydantic collects all validation errors, and FastAPI creates several objects for each: a list of
 # 1,000 objects with 130 unknown keys each would block the process for four seconds.
 def _limit_item_errors(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -201,3 +177,30 @@ def _count_until_limit(items: list[Any], validate: ValidatorFunctionWrapHandler)
 
 StopEarly = WrapValidator(_limit_item_errors)
 """Annotates a list: validation stops once its items have more than MAX_ERRORS in total."""
+
+
+# Add your own errors and handlers below; template updates add theirs above.
+
+
+def add_problem_schema(app: FastAPI) -> None:
+    """Add the schemas that RESPONSES references; FastAPI adds only those of JSON responses."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = schema.pop("$defs") | {"Problem": schema}
+        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Respond to every error with problem details, and add them to the OpenAPI document."""
+    add_problem_schema(app)
+    app.exception_handler(AppError)(handle_app_error)
+    app.exception_handler(HTTPException)(handle_http_error)
+    app.exception_handler(RequestValidationError)(handle_invalid_request)
+    app.exception_handler(ResponseValidationError)(handle_invalid_response)
+    app.exception_handler(Exception)(handle_unexpected_error)

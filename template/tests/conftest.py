@@ -204,13 +204,6 @@ def app(configured_app: Callable[..., FastAPI]) -> FastAPI:
 
 
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client; an unhandled exception of the application fails the test."""
-    async with connect(app) as client:
-        yield client
-
-
-@pytest.fixture
 async def lenient_client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """A client that gets a 500 for an unhandled exception of the application."""
     async with connect(app, raise_errors=False) as client:
@@ -246,3 +239,13 @@ def statement_limit(engine: AsyncEngine) -> StatementLimit:
         assert len(seen) <= count, f"{len(seen)} statements, expected at most {count}:\n\n{listed}"
 
     return limit
+
+
+# Add your own fixtures below; template updates add theirs above.
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client; an unhandled exception of the application fails the test."""
+    async with connect(app) as client:
+        yield client

@@ -101,28 +101,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Entity(Base):
-    """A model with a time-ordered key, and timestamps of its creation and last change."""
-
-    __abstract__ = True
-
-    soft_delete: ClassVar[bool] = False
-    """Whether repositories call `mark_deleted` instead of deleting the row."""
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
-    created_at: Mapped[datetime] = mapped_column(default=utc_now, sort_order=1)
-    updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now, sort_order=1)
-
-    @classmethod
-    def default_criteria(cls) -> tuple[ColumnElement[bool], ...]:
-        """Return the conditions that every read of rows applies."""
-        return ()
-
-    def mark_deleted(self) -> None:
-        """Mark the row as deleted. Raises NotImplementedError unless `soft_delete` is set."""
-        raise NotImplementedError
-
-
 class Versioned:
     """A model whose `version` is incremented by each change.
 
@@ -137,3 +115,28 @@ class Versioned:
     @classmethod
     def __mapper_args__(cls) -> dict[str, Any]:
         return {"version_id_col": cls.version, "eager_defaults": True}
+
+
+# Add your own base classes below; template updates add theirs above.
+
+
+class Entity(Base):
+    """A model with a time-ordered key, and timestamps of its creation and last change."""
+
+    __abstract__ = True
+
+    soft_delete: ClassVar[bool] = False
+    """Whether repositories call `mark_deleted` instead of deleting the row."""
+
+    @classmethod
+    def default_criteria(cls) -> tuple[ColumnElement[bool], ...]:
+        """Return the conditions that every read of rows applies."""
+        return ()
+
+    def mark_deleted(self) -> None:
+        """Mark the row as deleted. Raises NotImplementedError unless `soft_delete` is set."""
+        raise NotImplementedError
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now, sort_order=1)
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now, sort_order=1)

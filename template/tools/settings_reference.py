@@ -6,7 +6,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -75,14 +75,24 @@ def variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def field_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Return the strings below the fields of a class, on one line each."""
+    """Return the strings below the fields of a class, or `#:` comments above, on one line each."""
     found: dict[str, str] = {}
-    body = ast.parse(inspect.getsource(model)).body[0].body  # type: ignore[attr-defined]
-    for field, text in pairwise(body):
+    source = inspect.getsource(model)
+    body = ast.parse(source).body[0].body  # type: ignore[attr-defined]
+    for field, text in pairwise([*body, ast.Pass()]):
         match field, text:
             case ast.AnnAssign(ast.Name(name)), ast.Expr(ast.Constant(str(doc))):
                 found[name] = inspect.cleandoc(doc).replace("\n", " ").replace("|", r"\|")
+            case ast.AnnAssign(ast.Name(name)), _:
+                above = source.splitlines()[: field.lineno - 1]
+                found[name] = doc_comment(above).replace("|", r"\|")
     return found
+
+
+def doc_comment(lines: list[str]) -> str:
+    """Return the text of the `#:` comment that ends the lines, or an empty string."""
+    comment = takewhile(lambda line: line.lstrip().startswith("#:"), reversed(lines))
+    return " ".join(line.strip().removeprefix("#:").strip() for line in reversed([*comment]))
 
 
 def allowed_values(field: FieldInfo) -> str:

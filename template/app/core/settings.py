@@ -18,6 +18,28 @@ class SettingsError(SystemExit):
     """Ends the process with one line per invalid variable instead of a traceback."""
 
 
+FROM_ENVIRONMENT = SettingsConfigDict(
+    env_file=PROJECT_ROOT / ".env", env_ignore_empty=True, extra="ignore"
+)
+# The default of nested settings.
+_EMPTY = cast(Any, {})
+
+
+class EnvironmentSettings(BaseSettings):
+    """The base of settings classes; a feature's own sets `env_prefix` as a class argument."""
+
+    model_config = FROM_ENVIRONMENT
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
+
+
+# NoDecode: pydantic-settings would expect JSON.
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
 # Database servers store milliseconds in 32 bits.
 MAX_SECONDS = 2_147_483
 Seconds = Annotated[float, Field(ge=0.001, le=MAX_SECONDS, allow_inf_nan=False)]
@@ -39,37 +61,20 @@ class DatabaseSettings(BaseModel):
     """Seconds to wait for a free connection."""
     pool_recycle: int = Field(default=1800, ge=-1)
     """Seconds after which a connection is replaced; -1 disables this."""
-    pool_pre_ping: bool = True
-    """Whether idle connections are tested before they are used."""
     statement_timeout: Seconds = 30
     """Time limit of one statement, and of a commit, in seconds."""
-
-
-def _split(value: object) -> object:
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    return value
-
-
-# NoDecode: pydantic-settings would expect JSON.
-CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-
-FROM_ENVIRONMENT = SettingsConfigDict(
-    env_file=PROJECT_ROOT / ".env", env_ignore_empty=True, extra="ignore"
-)
-
-
-class EnvironmentSettings(BaseSettings):
-    """The base of settings classes; a feature's own sets `env_prefix` as a class argument."""
-
-    model_config = FROM_ENVIRONMENT
+    # Add your own settings below; template updates add theirs above.
+    #: Whether idle connections are tested before they are used.
+    pool_pre_ping: bool = True
 
 
 class Settings(EnvironmentSettings, env_nested_delimiter="_", env_nested_max_split=1):
     """Settings of the application; `DATABASE_POOL_SIZE` sets `database.pool_size`."""
 
+    # Add your own settings below; template updates add theirs above.
+
     # Validated by default, so that the error names the missing variable.
-    database: DatabaseSettings = Field(default=cast(Any, {}), validate_default=True)
+    database: DatabaseSettings = Field(default_factory=lambda: _EMPTY, validate_default=True)
 
 
 class MigrationSettings(EnvironmentSettings, env_prefix="MIGRATION_"):

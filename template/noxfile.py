@@ -103,6 +103,12 @@ def settings(session: nox.Session) -> None:
     session.run("uv", "run", "python", "-m", "tools.settings_reference")
 
 
+@nox.session
+def update(session: nox.Session) -> None:
+    """Update from the template, without losing edits: -- [ARGUMENTS OF COPIER UPDATE]."""
+    run_with_copier(session, "tools.updates.update")
+
+
 # Add your own sessions below; template updates add theirs above.
 
 
@@ -110,9 +116,3 @@ def settings(session: nox.Session) -> None:
 def template(session: nox.Session) -> None:
     """Show whether the template has a newer version, and its changelog."""
     session.run("uv", "run", "--script", "tools/updates/available.py")
-
-
-@nox.session
-def update(session: nox.Session) -> None:
-    """Update from the template, without losing edits: -- [ARGUMENTS OF COPIER UPDATE]."""
-    run_with_copier(session, "tools.updates.update")

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import product
@@ -30,9 +29,11 @@ from tests.updates.test_updates import (
     ADDED,
     ANSWERS,
     append,
+    copier_run,
     into_monorepo,
     newer_template,
     status,
+    substitute,
 )
 
 # 0.3.0 moved files.
@@ -501,15 +502,14 @@ def test_the_message_after_an_update_names_moved_files_with_their_new_paths(
     (made.path / "app/core/migrations.py").unlink()
     commit(made.path)
     had = files(made.path).keys() & MOVED.keys()
-    command = [sys.executable, "-m", "copier", "update", "--defaults"]
-    printed = run(command, made.path, PYTHONWARNINGS="ignore").stdout
+    printed = copier_run(made, "update", "--defaults")
     assert f"\n\n    {COMMAND}\n\n" in printed
     kept, needed = printed.split("You had deleted these files; other files need them")
     assert paths(kept) == {name: moved_to(name) for name in had}
     assert paths(needed) == {"app/core/migrations.py": "app/core/migrations/__init__.py"}
     check_update(made)
     commit(made.path)
-    printed = run(command, made.path, PYTHONWARNINGS="ignore").stdout
+    printed = copier_run(made, "update", "--defaults")
     assert paths(printed) == {}
     assert COMMAND not in printed
 
@@ -559,6 +559,31 @@ def test_later_updates_leave_old_paths_alone(
     assert {name: text for name, text in after.items() if name not in changed} == {
         name: text for name, text in before.items() if name not in changed
     }
+
+
+def test_a_file_that_moves_in_a_further_release_leaves_a_stub(
+    committed: Callable[..., Project], repository: Path, tmp_path: Path
+) -> None:
+    made = committed()
+    template = newer_template(repository, tmp_path, made)
+    edit(made, ["tools/schema.py"])
+    git(template, "mv", "template/tools/schema.py", "template/tools/drawing.py")
+    entry = MOVE.replace("'a.py'", "'tools/drawing.py'").replace("'b.py'", "'tools/schema.py'")
+    substitute(template, "moves.jinja", TABLE_START, TABLE_START + entry)
+    append(template, "template/tools/drawing.py", "# theirs\n")
+    substitute(template, "template/tools/drawing.py", '"""', '"""Theirs. ')
+    commit(template, "v10000.0.0")
+    update(made.path)
+    [report] = check_update(made, status=1)
+    assert report.startswith("tools/schema.py: moved to tools/drawing.py; ")
+    assert apply_moves(made, status=1)[0] == (
+        "tools/schema.py: resolve the conflicts in tools/drawing.py"
+    )
+    resolve(made, "tools/drawing.py")
+    assert (made.path / "tools/drawing.py").read_text("utf-8").startswith('"""Theirs. ')
+    [report] = apply_moves(made)
+    assert report.startswith("tools/schema.py: kept; change these to tools/drawing.py: ")
+    assert re.search(r"\bnoxfile\.py:\d", report)
 
 
 def test_files_of_a_commit_between_releases_conflict_too(

@@ -73,7 +73,8 @@ def plain(text: bytes) -> bytes:
 
 def apply_all_edits(root: Path) -> Iterator[tuple[str, bool]]:
     """Apply the edits of each moved file; yield a report, and whether nothing is left to do."""
-    for old, stages in find_conflicts(root):
+    conflicts = dict(find_conflicts(root))
+    for old, stages in conflicts.items():
         # A merge of a branch in which the file was edited has the stub on the other side.
         for edited, stub in (("2", "3"), ("3", "2")):
             if edited in stages and (new := moved_to(old, stages.get(stub, b""))):
@@ -83,29 +84,40 @@ def apply_all_edits(root: Path) -> Iterator[tuple[str, bool]]:
         text = read(root / name)
         if (new := moved_to(name, text)) and (root / f"{name}.rej").exists():
             yield f"{name}.rej: apply these edits in {new} by hand, then delete it", False
-        elif new := stub_in_conflict(name, text):
+        elif name not in conflicts and (new := stub_in_conflict(name, text)):
             yield f"{name}: in a committed conflict; apply your edits in {new} by hand", False
+
+
+def find_stubs(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the old and new path of each stub in the project."""
+    for old in files_with(root, "Moved to "):
+        if new := moved_to(old, read(root / old)):
+            yield old, new
 
 
 def delete_stubs(root: Path) -> Iterator[str]:
     """Delete the stubs that nothing uses; yield a report on each."""
-    for old in files_with(root, "Moved to "):
-        if new := moved_to(old, read(root / old)):
-            if uses := [*find_uses(root, files_with(root, Path(old).stem), old)]:
-                yield f"{old}: kept; change these to {new}: {', '.join(uses)}"
-            else:
-                (root / old).unlink()
-                yield f"{old}: deleted; nothing uses it"
+    for old, new in find_stubs(root):
+        if uses := [*find_uses(root, files_with(root, Path(old).stem), old)]:
+            yield f"{old}: kept; change these to {new}: {', '.join(uses)}"
+        else:
+            (root / old).unlink()
+            yield f"{old}: deleted; nothing uses it"
+
+
+def has_conflicts(root: Path) -> bool:
+    marked = files_with(root, "<<<<<<< ")
+    unmerged = list_files(root, "--unmerged")
+    return bool(unmerged) or any(MARKER.search(read(root / name)) for name in marked)
 
 
 def main(root: Path) -> bool:
-    """Print what was done; return whether no edit and no conflict is left."""
+    """Print what was done; return whether nothing is left to do."""
     is_done = True
     for report, applied in apply_all_edits(root):
         print(report)
         is_done = is_done and applied
-    marked = files_with(root, "<<<<<<< ")
-    if list_files(root, "--unmerged") or any(MARKER.search(read(root / name)) for name in marked):
+    if any(find_stubs(root)) and has_conflicts(root):
         print("Resolve the conflicts, and run this again to delete the stubs that nothing uses.")
         return False
     for report in delete_stubs(root) if is_done else ():

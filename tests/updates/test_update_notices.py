@@ -14,6 +14,7 @@ from tests.updates.test_updates import append, newer_template, substitute
 
 LATEST = f"## [{[*RELEASES][-1]}]"
 UNTAGGED = "## [10002.0.0] - 2027-03-01\n\n- Not tagged yet.\n\n"
+TABLE = "{% set moves = {"
 NEWS = """## [10001.0.0] - 2027-02-01
 
 ### Added
@@ -108,6 +109,27 @@ def test_the_workflow_pushes_one_branch_per_version(
     before = git(origin, "rev-parse", "template-v10001.0.0")
     assert asks in run_workflow(made, origin, tmp_path / "second")
     assert git(origin, "rev-parse", "template-v10001.0.0") == before
+
+
+@pytest.mark.long
+def test_the_workflow_applies_edits_of_moved_files_at_their_new_paths(
+    committed: Callable[..., Project], repository: Path, tmp_path: Path
+) -> None:
+    made = committed()
+    template = newer_template(repository, tmp_path, made)
+    append(made.path, "tools/schema.py", "# mine\n")
+    commit(made.path)
+    git(template, "mv", "template/tools/schema.py", "template/tools/drawing.py")
+    move = "{'moved_to': 'tools/drawing.py', 'since': '0.3.0', 'moved_in': '10000.0.0'}"
+    substitute(template, "moves.jinja", TABLE, f"{TABLE}'tools/schema.py': {move},")
+    release_twice(template)
+    origin = tmp_path / "origin.git"
+    git(tmp_path, "clone", "--quiet", "--bare", str(made.path), str(origin))
+    run_workflow(made, origin, tmp_path / "runner")
+    assert git(origin, "show", "template-v10001.0.0:tools/drawing.py").endswith("# mine\n")
+    news = (tmp_path / "runner/found/news.md").read_text("utf-8")
+    assert "tools/schema.py: edits applied in tools/drawing.py" in news
+    assert "<<<<<<<" not in news
 
 
 def test_the_workflow_job_with_a_write_token_runs_no_code_from_the_update(

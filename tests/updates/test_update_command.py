@@ -544,8 +544,9 @@ def test_the_commands_of_the_page_on_updates_work(made: Project, newer: Path) ->
 def execute(made: Project, line: str) -> None:
     """Execute a command of the documentation in the environment of the tests."""
     line = line.replace("uvx copier", f"'{sys.executable}' -W ignore -m copier")
+    line = line.replace("uv run --no-project ", "python ").replace("uv run ", "")
     url = f"sqlite:///{made.path}/app.db"
-    made.run("sh", "-e", "-c", line.replace("uv run ", ""), DATABASE_URL=url)
+    made.run("sh", "-e", "-c", line, DATABASE_URL=url)
 
 
 LOST = """

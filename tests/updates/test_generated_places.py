@@ -113,7 +113,7 @@ def examples(number: int) -> settings:
 
 
 @pytest.mark.long
-@examples(8)
+@examples(6)
 @given(drawn=st.lists(edits, min_size=5, max_size=40), place=places)
 def test_nox_update_keeps_every_added_line_or_changes_nothing(
     committed: Callable[..., Project], repository: Path, drawn: list[Edit], place: Place
@@ -150,7 +150,7 @@ def change_everything(template: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("version", RELEASES)
-@examples(9 // len(RELEASES))
+@examples(6 // len(RELEASES))
 @given(
     drawn=st.lists(edits, min_size=5, max_size=40),
     place=st.builds(Place, folder=folders, configured=st.sampled_from([*GLOBAL])),

@@ -228,8 +228,9 @@ def test_more_text_in_the_project_than_git_compares_stops_an_update(
     check_unchanged(made, before, printed)
 
 
-@pytest.mark.parametrize("kind", ["ignore", "attributes"])
-@pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME"])
+@pytest.mark.parametrize(
+    ("kind", "variable"), [("ignore", "HOME"), ("attributes", "XDG_CONFIG_HOME")]
+)
 def test_files_ignored_everywhere_and_global_attributes_do_not_hide_edits(
     made: Project, newer: Path, tmp_path: Path, kind: str, variable: str
 ) -> None:
@@ -368,8 +369,10 @@ def check_interrupted(made: Project, before: dict[str, bytes]) -> None:
     assert files(made.path) == before
 
 
-@pytest.mark.parametrize("command", ["hash-object", "checkout-index", "update-index"])
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("command", "when"),
+    [("hash-object", "before"), ("checkout-index", "after"), ("update-index", "after")],
+)
 def test_an_update_killed_while_its_result_is_written_is_marked(
     made: Project, newer: Path, tmp_path: Path, command: str, when: str
 ) -> None:

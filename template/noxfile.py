@@ -20,12 +20,6 @@ def run(session: nox.Session, *command: str) -> None:
     session.run(*arguments, interrupt_timeout=10, terminate_timeout=30)
 
 
-def run_with_copier(session: nox.Session, module: str) -> None:
-    """Run a module with the arguments of the session; the project itself does not need Copier."""
-    isolated = ("uv", "run", "--no-project", "--python", ">=3.11", "--with", "copier>=9.19.1")
-    session.run(*isolated, "python", "-m", module, *session.posargs)
-
-
 def has_update() -> bool:
     """Return whether there is an uncommitted or an unfinished update from the template."""
     compare = ["git", "diff", "--quiet", "HEAD", "--", ".copier-answers.yml"]
@@ -48,10 +42,12 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check update conflicts, format, style, types, imports, spelling and GitHub workflows."""
-    if has_update():
-        run_with_copier(session, "tools.updates.lost_lines")
+    updated = has_update()
+    if updated:
+        session.run("uv", "run", "--script", "tools/updates/lost_lines.py")
     session.run(sys.executable, "tools/updates/conflicts.py")
-    session.run(sys.executable, "tools/updates/resolutions.py")
+    if updated:
+        session.run(sys.executable, "tools/updates/resolutions.py")
     session.run("uv", "run", "ruff", "format", "--check")
     session.run("uv", "run", "ruff", "check")
     session.run("uv", "run", "mypy")
@@ -106,7 +102,7 @@ def settings(session: nox.Session) -> None:
 @nox.session
 def update(session: nox.Session) -> None:
     """Update from the template, without losing edits: -- [ARGUMENTS OF COPIER UPDATE]."""
-    run_with_copier(session, "tools.updates.update")
+    session.run("uv", "run", "--script", "tools/updates/update.py", *session.posargs)
 
 
 # Add your own sessions below; template updates add theirs above.

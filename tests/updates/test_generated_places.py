@@ -1,6 +1,6 @@
-"""Generated edits where updates used to lose some: in links, ignored files, larger repositories.
+"""Generated edits where updates used to lose some: with links, ignored files, larger repositories.
 
-An update keeps every line, is rejected, or, if Copier runs alone, its check names each lost line.
+An update keeps every line or is rejected. The check after a plain update names each lost line.
 """
 
 import os
@@ -13,12 +13,19 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 
 from tests.support.projects import Project, run
 from tests.support.repositories import RELEASES, commit, files, git
-from tests.updates.test_generated_edits import Edit, edits, split, write
-from tests.updates.test_updates import append, into_monorepo, newer_template
+from tests.updates.test_generated_edits import (
+    Edit,
+    edits,
+    end_without_newline,
+    insert,
+    split,
+    write,
+)
+from tests.updates.test_updates import append, into_monorepo
 
 UNCHANGED = "The project is unchanged; see docs/updating.md."
 GLOBAL = {"ignore": "*.ini\ndocs/\n", "attributes": "*.py binary\n*.toml -diff\n*.md eol=crlf\n"}
@@ -26,31 +33,35 @@ GLOBAL = {"ignore": "*.ini\ndocs/\n", "attributes": "*.py binary\n*.toml -diff\n
 
 @dataclass(frozen=True)
 class Place:
-    """Where a project is, and what git is told there; an empty string stands for nothing."""
+    """Where a project is, how its user has configured git, and what prevents an update."""
 
     folder: str = ""
     configured: str = ""
-    link: str = ""
-    ignored: str = ""
-    rejected: str = ""
+    obstacle: str = ""
 
-    def prepare(self, made: Project) -> Project:
-        """Move an edited project there, and commit it."""
-        if self.link and (made.path / self.link).exists():
-            (made.path / self.link).rename(made.path / "linked")
-            (made.path / self.link).symlink_to("linked")
-        if self.ignored and (made.path / self.ignored).exists():
-            with (made.path / ".gitignore").open("a") as file:
-                file.write(f"\n{self.ignored}\n")
-            git(made.path, "rm", "--cached", "--quiet", self.ignored)
+    def prepare(self, made: Project) -> tuple[Project, str]:
+        """Move an edited project there, and commit it; return the expected reason not to update."""
+        path = made.path / self.obstacle
+        reason = ""
+        if self.obstacle and path.is_dir():
+            path.rename(made.path / "linked")
+            path.symlink_to("linked")
+            reason = f"{self.obstacle}: symbolic link, which git does not follow"
+        elif path.is_file():
+            append(made.path, ".git/info/exclude", f"{self.folder}/{self.obstacle}\n")
+            git(made.path, "rm", "--cached", "--quiet", self.obstacle)
+            reason = f"{self.obstacle}: file of the template that git ignores"
+        exclude = (made.path / ".git/info/exclude").read_text("utf-8")
         if self.folder:
-            made = into_monorepo(made, self.folder)
-        commit(made.path)
-        if self.rejected:
-            top = Path(git(made.path, "rev-parse", "--show-toplevel").strip())
+            made = into_monorepo(made, self.folder, exclude)
+        else:
+            commit(made.path)
+        if self.obstacle.endswith(".rej"):
+            top = find_top(made)
             append(top, ".git/info/exclude", "*.rej\n")
-            (top / self.rejected).write_text("mine\n")
-        return made
+            (top / self.obstacle).write_text("mine\n")
+            reason = f"{self.obstacle}: rejected edits of an earlier update"
+        return made, reason
 
     @contextmanager
     def variables(self) -> Iterator[dict[str, str]]:
@@ -63,31 +74,28 @@ class Place:
 
 
 folders = st.sampled_from(["", "services/shop", "bücher & café"])
-configured = st.sampled_from(["", *GLOBAL])
+obstacles = ["docs", "app/core", "alembic.ini", "README.md.rej", "notes.rej"]
 places = st.builds(
     Place,
     folder=folders,
-    configured=configured,
-    link=st.sampled_from(["", "", "", "docs", "app/core"]),
-    ignored=st.sampled_from(["", "", "", "alembic.ini", "app/core/health.py"]),
-    rejected=st.sampled_from(["", "", "", "README.md.rej", "notes.rej"]),
+    configured=st.sampled_from(["", *GLOBAL]),
+    obstacle=st.sampled_from([*[""] * len(obstacles), *obstacles]),
 )
+SOME = [insert(file, file, 2, "added") for file in range(0, 60, 3)]
+SOME += [end_without_newline(file, "added") for file in range(1, 60, 3)]
+
+
+def find_top(made: Project) -> Path:
+    return Path(git(made.path, "rev-parse", "--show-toplevel").removesuffix("\n"))
 
 
 def edit(made: Project, drawn: list[Edit]) -> set[bytes]:
-    """Apply edits, except to the code that updates the project; return the lines they add."""
-    original = files(made.path)
-    tools = {name: split(text) for name, text in original.items() if "tools/updates/" in name}
-    lines = {name: split(text) for name, text in original.items()}
+    """Apply edits; return the lines that they add."""
+    lines = {name: split(text) for name, text in files(made.path).items()}
     for number, apply in enumerate(drawn):
         apply(lines, b"mine-%d" % number)
-    write(made.path, lines | tools)
-    return {
-        line.rstrip(b"\n")
-        for name in lines.keys() - tools
-        for line in lines[name]
-        if b"mine-" in line
-    }
+    write(made.path, lines)
+    return {line.rstrip(b"\n") for text in lines.values() for line in text if b"mine-" in line}
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
@@ -96,7 +104,7 @@ def read_all(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in found}
 
 
-def lost(folder: Path, added: set[bytes]) -> set[bytes]:
+def find_lost(folder: Path, added: set[bytes]) -> set[bytes]:
     return added - {line for text in read_all(folder).values() for line in text.split(b"\n")}
 
 
@@ -107,50 +115,50 @@ def examples(number: int) -> settings:
         derandomize="EXAMPLES" not in os.environ,
         deadline=None,
         database=None,
-        phases=[Phase.generate],
+        phases=[Phase.explicit, Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
 
 
-@pytest.mark.long
-@examples(6)
-@given(drawn=st.lists(edits, min_size=5, max_size=40), place=places)
-def test_nox_update_keeps_every_added_line_or_changes_nothing(
-    committed: Callable[..., Project], repository: Path, drawn: list[Edit], place: Place
-) -> None:
-    with tempfile.TemporaryDirectory() as folder, place.variables() as variables:
-        made = committed(name=folder + "/project")
-        change_everything(newer_template(repository, Path(folder), made))
-        added = edit(made, drawn)
-        made = place.prepare(made)
-        top = Path(git(made.path, "rev-parse", "--show-toplevel").strip())
-        before = read_all(top)
-        command = [sys.executable, "-m", "tools.updates.update"]
-        printed = run(
-            ["sh", "-c", '"$@" || true', "sh", *command], made.path, status=0, **variables
-        ).stdout
-        if printed.rstrip().endswith(UNCHANGED):
-            assert place.link or place.ignored or place.rejected, printed
-            assert read_all(top) == before
-        else:
-            assert not place.rejected
-            assert "v10000.0.0" in (made.path / ".copier-answers.yml").read_text("utf-8")
-        assert lost(top, added) == set()
-
-
-def change_everything(template: Path) -> None:
-    """Release a version that adds a line at the beginning of every other file."""
-    names = git(template, "ls-files", "template").splitlines()
-    for name in names[::2]:
-        path = template / name.strip('"')
-        if path.suffix in {".py", ".md", ".ini", ".toml"} or path.stem.endswith((".toml", ".ini")):
-            path.write_text(f"# theirs\n{path.read_text('utf-8')}", "utf-8")
-    commit(template, "v10000.0.0")
+def run_script(tools: Project, name: str, made: Project, **variables: str) -> str:
+    """Run a script of tools/updates of one project in another one, whatever its exit status."""
+    script = tools.path / f"tools/updates/{name}.py"
+    command = ["sh", "-c", '"$@" || true', "sh", sys.executable, str(script)]
+    variables["PROJECT_FOLDER"] = str(made.path)
+    return run(command, made.path, status=0, **variables).stdout
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("version", RELEASES)
-@examples(6 // len(RELEASES))
+@examples(2)
+@example(drawn=SOME, place=Place(configured="ignore"))
+@example(drawn=SOME, place=Place("bücher & café", configured="attributes"))
+@given(drawn=st.lists(edits, min_size=5, max_size=40), place=places)
+def test_nox_update_keeps_every_added_line_or_changes_nothing(
+    committed: Callable[..., Project], version: str, drawn: list[Edit], place: Place
+) -> None:
+    """Run by the code of the new version, as for projects of releases that lack it."""
+    with tempfile.TemporaryDirectory() as folder, place.variables() as variables:
+        tools = committed(name=folder + "/tools")
+        made = committed(version, name=folder + "/project")
+        added = edit(made, drawn)
+        made, reason = place.prepare(made)
+        top = find_top(made)
+        before = read_all(top)
+        printed = run_script(tools, "update", made, **variables)
+        assert reason in printed
+        if reason:
+            assert printed.rstrip().endswith(UNCHANGED)
+            assert read_all(top) == before
+        else:
+            assert "v9999.0.0" in (made.path / ".copier-answers.yml").read_text("utf-8"), printed
+        assert find_lost(top, added) == set()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("version", RELEASES)
+@examples(1)
+@example(drawn=SOME, place=Place(configured="ignore"))
 @given(
     drawn=st.lists(edits, min_size=5, max_size=40),
     place=st.builds(Place, folder=folders, configured=st.sampled_from([*GLOBAL])),
@@ -159,15 +167,12 @@ def test_lines_lost_by_a_plain_update_are_named(
     committed: Callable[..., Project], version: str, drawn: list[Edit], place: Place
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, place.variables() as variables:
+        tools = committed(name=folder + "/tools")
         made = committed(version, name=folder + "/project")
         added = edit(made, drawn)
-        made = place.prepare(made)
+        made, _ = place.prepare(made)
         command = [sys.executable, "-m", "copier", "update", "--defaults"]
         run(["sh", "-c", '"$@" || true', "sh", *command], made.path, status=0, **variables)
-        check = [sys.executable, "-m", "tools.updates.lost_lines"]
-        printed = run(
-            ["sh", "-c", '"$@" || true', "sh", *check], made.path, status=0, **variables
-        ).stdout
-        named = {line.encode() for line in printed.splitlines()}
-        for line in lost(made.path, added):
+        named = run_script(tools, "lost_lines", made, **variables).encode().splitlines()
+        for line in find_lost(made.path, added):
             assert any(found.endswith(b": " + line.rstrip()) for found in named), line

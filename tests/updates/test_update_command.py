@@ -63,13 +63,13 @@ BROUGHT = {f"M {file}" for file in {*EDITED, ".copier-answers.yml", "docs/enums.
 
 def run_update(made: Project, *arguments: str, status: int = 0, **variables: str) -> str:
     """Run the command of `nox -s update`; return what it prints."""
-    command = [sys.executable, "-m", "tools.updates.update", *arguments]
+    command = [sys.executable, "tools/updates/update.py", *arguments]
     return run(command, made.path, status=status, **variables).stdout
 
 
 def check_lost(made: Project, status: int = 0, **variables: str) -> str:
     """Run the check of `nox -s lint` after a plain update; return what it prints."""
-    command = [sys.executable, "-m", "tools.updates.lost_lines"]
+    command = [sys.executable, "tools/updates/lost_lines.py"]
     return run(command, made.path, status=status, **variables).stdout
 
 
@@ -289,7 +289,7 @@ def test_an_ignored_file_where_the_new_version_has_one_stops_an_update(
 
 
 @pytest.mark.parametrize("option", ["--assume-unchanged", "--skip-worktree"])
-def test_edits_that_git_was_told_to_overlook_stop_an_update(
+def test_edits_in_files_that_git_does_not_compare_stop_an_update(
     made: Project, newer: Path, option: str
 ) -> None:
     git(made.path, "update-index", option, "docs/enums.md")
@@ -301,7 +301,7 @@ def test_edits_that_git_was_told_to_overlook_stop_an_update(
 
 
 def test_a_project_in_a_folder_with_any_name_is_updated(made: Project, newer: Path) -> None:
-    """With a file that both sides add, and an ignored .rej file of another name in the project."""
+    """With a file that both sides add, which Copier alone cannot compare there."""
     made, _ = into_repository(made, "dienste/bücher & café")
     (newer / "template/app/core/clock.py").write_text('"""Theirs."""\n')
     commit(newer, "v10001.0.0")
@@ -416,7 +416,7 @@ def test_a_plain_update_killed_before_the_merge_fails_lint(
 def test_an_interrupted_update_changes_nothing(made: Project, newer: Path) -> None:
     before = files(made.path)
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.updates.update"],
+        [sys.executable, "tools/updates/update.py"],
         cwd=made.path,
         env=clean_environment(made.path),
         stdout=subprocess.PIPE,
@@ -463,12 +463,52 @@ def test_a_plain_update_that_loses_edits_fails_lint(
     assert check_lost(made) == ""
 
 
+def test_an_update_that_would_lose_edits_changes_nothing(made: Project, newer: Path) -> None:
+    """Here because Copier reads the differences as UTF-8 text."""
+    with (made.path / "app/core/health.py").open("ab") as file:
+        file.write("# Stück\n".encode("latin-1"))
+    commit(made.path)
+    before = files(made.path)
+    printed = run_update(made, status=1)
+    assert "app/core/health.py: # St\N{REPLACEMENT CHARACTER}ck\n" in printed
+    assert "The update would lose these lines and files of yours. Store edits as UTF-8" in printed
+    check_unchanged(made, before, printed)
+
+
+def test_a_plain_update_of_an_ignored_file_is_reported(made: Project, newer: Path) -> None:
+    git(made.path, "rm", "--cached", "--quiet", "alembic.ini")
+    append(made.path, ".gitignore", "alembic.ini\n")
+    commit(made.path)
+    command = [sys.executable, "-m", "copier", "update", "--defaults"]
+    run(command, made.path, PYTHONWARNINGS="ignore")
+    assert "alembic.ini: ignored by git, so the update may have" in check_lost(made, status=1)
+
+
+@pytest.mark.parametrize("file", ["noxfile.py", "pyproject.toml"])
+def test_a_plain_update_is_checked_while_a_conflict_breaks_lint(
+    made: Project, newer: Path, file: str
+) -> None:
+    first, marker = (made.path / file).read_text("utf-8").splitlines()[0], "<<<<<<< before"
+    substitute(made.path, file, first, "# mine")
+    commit(made.path)
+    rendered = newer / f"template/{file}"
+    rendered = rendered if rendered.exists() else rendered.with_name(f"{file}.jinja")
+    rendered.write_text(rendered.read_text("utf-8").replace(first, "# theirs", 1), "utf-8")
+    commit(newer, "v10001.0.0")
+    command = [sys.executable, "-m", "copier", "update", "--defaults"]
+    run(command, made.path, PYTHONWARNINGS="ignore")
+    assert marker in (made.path / file).read_text("utf-8")
+    assert made.run("uv", "run", "--script", "tools/updates/lost_lines.py").stdout == ""
+
+
 def test_copying_again_is_rejected_unless_edits_may_be_discarded(made: Project) -> None:
     append(made.path, "Dockerfile", "# uncommitted\n")
     before = files(made.path)
     again = [sys.executable, "-m", "copier", "recopy", "--defaults", "--overwrite"]
     printed = run(again, made.path, status=1, PYTHONWARNINGS="ignore").stdout
     assert "copying again overwrites your edits, also uncommitted ones" in printed
+    assert files(made.path) == before
+    run([*again, "--data", "discard_edits=false"], made.path, status=1, PYTHONWARNINGS="ignore")
     assert files(made.path) == before
     run([*again, "--data", "discard_edits=true"], made.path, PYTHONWARNINGS="ignore")
     assert not files(made.path)["Dockerfile"].endswith(b"# uncommitted\n")
@@ -500,6 +540,29 @@ def test_a_dependency_of_the_new_version_that_was_dropped_in_a_conflict_is_repor
     made.python(check)
 
 
+def test_a_file_that_is_invalid_since_its_conflict_was_resolved_is_reported(
+    made: Project, newer: Path
+) -> None:
+    line = 'requires-python = ">=3.11"\n'
+    substitute(made.path, "pyproject.toml", line, 'requires-python = ">=3.12"\n')
+    commit(made.path)
+    substitute(newer, "template/pyproject.toml.jinja", line, 'requires-python = ">=3.13"\n')
+    commit(newer, "v10001.0.0")
+    run_update(made, status=1)
+    keep_both_sides(made.path / "pyproject.toml")
+    git(made.path, "add", "pyproject.toml")
+    printed = made.python("tools/updates/resolutions.py", status=1).stdout
+    assert "pyproject.toml: invalid since its conflict was resolved: Cannot overwrite" in printed
+
+
+def keep_both_sides(file: Path) -> str:
+    """Delete the markers of conflicts, as editors do; return the text."""
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("<<<<<<<", "=======", ">>>>>>>"))]
+    file.write_text("".join(kept), "utf-8")
+    return "".join(kept)
+
+
 def test_a_session_that_lost_its_decorator_in_a_conflict_is_reported(
     made: Project, newer: Path
 ) -> None:
@@ -508,20 +571,17 @@ def test_a_session_that_lost_its_decorator_in_a_conflict_is_reported(
     append(newer, "template/noxfile.py", SESSION.format(name="theirs"))
     commit(newer, "v10001.0.0")
     run_update(made, status=1)
-    noxfile = made.path / "noxfile.py"
-    both = noxfile.read_text("utf-8").splitlines(keepends=True)
-    kept = [line for line in both if not line.startswith(("<<<<<<<", "=======", ">>>>>>>"))]
-    noxfile.write_text("".join(kept), "utf-8")
+    kept = keep_both_sides(made.path / "noxfile.py")
     git(made.path, "add", "noxfile.py")
     printed = made.run("nox", "-s", "lint", status=1).stdout
-    lost = "mine" if "def theirs" in "".join(kept).partition("def mine")[0] else "theirs"
+    lost = "mine" if "def theirs" in kept.partition("def mine")[0] else "theirs"
     assert f"noxfile.py: the new version's session {lost} is missing; add it again" in printed
 
 
 def test_the_commands_of_the_page_on_updates_work(made: Project, newer: Path) -> None:
     page = (made.path / "docs/updating.md").read_text("utf-8")
     blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    start, abort, moves, add, answer, unreleased, plain = map(str.splitlines, blocks)
+    start, abort, moves, add, answer, unreleased, plain, check = map(str.splitlines, blocks)
     before = files(made.path)
     # The last line of the first block runs all tests; here, only what comes first.
     for line in start[:2]:
@@ -536,7 +596,7 @@ def test_the_commands_of_the_page_on_updates_work(made: Project, newer: Path) ->
         execute(made, line)
     assert (made.path / "app/modules/invoice/models.py").exists()
     assert "invoice" in (made.path / "docs/openapi.json").read_text("utf-8")
-    for lines in (answer, unreleased, plain):
+    for lines in (answer, unreleased, [*plain, *check]):
         commit(made.path)
         for line in lines:
             execute(made, line)

@@ -449,14 +449,15 @@ def test_conflicts_are_reported_and_an_update_can_be_aborted(
     assert "health.py.rej: edits that the update could not apply to health.py" in printed
 
 
-def into_monorepo(made: Project, folder: str) -> Project:
-    """Move a project into a larger repository that has other files."""
+def into_monorepo(made: Project, folder: str, exclude: str = "") -> Project:
+    """Move a project into a larger repository, which has other files and may exclude some."""
     top = made.path.parent / "monorepo"
     top.mkdir(exist_ok=True)
     if not (top / ".git").exists():
         git(top, "init", "--quiet")
         (top / "README.md").write_text("The whole.\n", "utf-8")
         (top / "logo.png").write_bytes(bytes(range(256)))
+    append(top, ".git/info/exclude", exclude)
     shutil.rmtree(made.path / ".git")
     (top / folder).parent.mkdir(exist_ok=True)
     shutil.move(made.path, top / folder)

@@ -1,4 +1,4 @@
-"""Settings of git that an update needs, whatever those of the user."""
+"""The git configuration of updates, which overrides that of the user."""
 
 import os
 

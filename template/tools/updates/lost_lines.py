@@ -1,22 +1,29 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["copier>=9.19.1", "pyyaml>=6.0.3"]
+# ///
 """Check that an update lost no line and no file of yours.
 
 Each file that the update changed is compared with a render of the version that the project followed
 before: what is not in that render is yours. `nox -s update` checks before it changes the project;
-`nox -s lint` checks after a plain `copier update`, until that is committed.
+`nox -s lint` checks after a plain `copier update`, until that is committed. To check while a conflict
+breaks pyproject.toml or noxfile.py: uv run --script tools/updates/lost_lines.py
 """
 
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+# Run by its path, without an environment of the project.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from tools.updates.old_version import render_version
 from tools.updates.repository import (
     ANSWERS,
-    INTERRUPTED,
     PROJECT_ROOT,
     UNFINISHED,
     UpdateError,
@@ -61,11 +68,6 @@ def describe(line: bytes) -> str:
     return "binary content" if b"\0" in line else line.decode("utf-8", "replace")
 
 
-def has_mark() -> bool:
-    """Return whether an update was interrupted."""
-    return (PROJECT_ROOT / UNFINISHED).exists()
-
-
 def find_base() -> str:
     """Return the commit before the update: HEAD, unless an unfinished update is committed.
 
@@ -89,7 +91,16 @@ def check_update() -> list[str]:
     after = read_files(PROJECT_ROOT, [*changed, *added])
     with TemporaryDirectory(prefix="update-") as folder:
         rendered = render_version(read_committed(base, [ANSWERS]).get(ANSWERS, b""), Path(folder))
-        return [*find_lost(rendered, before, after)]
+    return [*find_lost(rendered, before, after), *find_ignored(base, rendered)]
+
+
+def find_ignored(base: str, rendered: Iterable[str]) -> Iterator[str]:
+    """Yield those of the template's files that git ignores: their edits cannot be compared."""
+    tracked = git_paths("ls-tree", "-r", "-z", "--name-only", base)
+    untracked = os.fsencode("".join(f"{path}\0" for path in sorted({*rendered} - {*tracked})))
+    ignored = git("check-ignore", "-z", "--stdin", given=untracked, accept=(0, 1))
+    for path in filter(None, os.fsdecode(ignored).split("\0")):
+        yield f"{path}: ignored by git, so the update may have overwritten or deleted your edits"
 
 
 def record_check() -> None:
@@ -115,14 +126,15 @@ def _state() -> str:
 
 
 def main() -> None:
+    unfinished = PROJECT_ROOT / UNFINISHED
     try:
-        lost = check_update() if has_mark() or not is_checked() else []
+        lost = check_update() if unfinished.exists() or not is_checked() else []
     except UpdateError as error:
         lost = [f"The update cannot be checked for lost edits: {error}"]
     if lost:
         print(*lost, sep="\n")
-    if has_mark():
-        sys.exit(INTERRUPTED)
+    if unfinished.exists():
+        sys.exit(unfinished.read_text("utf-8"))
     if lost:
         sys.exit(
             "The update lost these lines and files of yours. Abort it and use `nox -s update`, or"

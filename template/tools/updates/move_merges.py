@@ -2,36 +2,27 @@
 
 import os
 import re
-import subprocess
-import sys
 import tempfile
-from collections.abc import Container
 from pathlib import Path
+
+from tools.updates.repository import git
 
 # Those of Copier: https://copier.readthedocs.io/en/stable/updating/
 LABELS = ("before updating", "last update", "after updating")
 MARKER = re.compile(rb"^(<{7}|>{7}) .*", re.MULTILINE)
 
 
-def git(root: Path, *arguments: str, accept: Container[int] = (0,)) -> bytes:
-    """Return the output of a git command; exit with its error message if it fails."""
-    command = ["git", *arguments]
-    done = subprocess.run(command, cwd=root, capture_output=True, check=False)
-    if done.returncode not in accept:
-        sys.exit(done.stderr.decode("utf-8", "replace").strip())
-    return done.stdout
-
-
 def list_files(root: Path, *options: str) -> list[str]:
     """Return what `git ls-files` lists, with paths relative to the project."""
-    return names_in(git(root, "ls-files", "-z", *options))
+    return names_in(git("ls-files", "-z", *options, folder=root))
 
 
 def files_with(root: Path, text: str) -> list[str]:
     """Return the files that contain a text, except those that git ignores."""
     options = ("--untracked", "--no-recurse-submodules", "--no-color", "-lzF", "-e", text)
     # The exit status is 1 if there is no such file.
-    return names_in(git(root, "-c", "grep.fullName=false", "grep", *options, accept=(0, 1)))
+    grep = ("-c", "grep.fullName=false", "grep", *options)
+    return names_in(git(*grep, folder=root, accept=(0, 1)))
 
 
 def names_in(printed: bytes) -> list[str]:
@@ -39,7 +30,7 @@ def names_in(printed: bytes) -> list[str]:
 
 
 def read(file: Path) -> bytes:
-    """Return the content of a file, with Unix line endings; nothing for a link or no file."""
+    """Return the content of a file, with Unix line endings; empty for a link or none."""
     is_there = file.is_file() and not file.is_symlink()
     return file.read_bytes().replace(b"\r\n", b"\n") if is_there else b""
 
@@ -53,11 +44,11 @@ def merge(ours: bytes, base: bytes, theirs: bytes, labels: tuple[str, ...]) -> b
         options = [option for label in labels for option in ("-L", label)]
         command = ("merge-file", "--stdout", *options, *map(str, files))
         # The exit status is the number of conflicts, at most 127; 255 for an error.
-        return git(Path(folder), *command, accept=range(128))
+        return git(*command, folder=Path(folder), accept=range(128))
 
 
 def replace(file: Path, text: bytes) -> None:
-    """Replace the text of a file at once, unless it is the same, and keep its line endings."""
+    """Replace the text of a file atomically, unless it is the same, and keep its line endings."""
     current = file.read_bytes()
     if b"\r\n" in current:
         text = text.replace(b"\n", b"\r\n")

@@ -1,3 +1,6 @@
+# /// script
+# requires-python = ">=3.11"
+# ///
 """Apply edits of files that moved at their new paths, and delete stubs that nothing uses.
 
 An update leaves a stub, `# Moved to …`, at the old path of a file that the template moved; a file
@@ -17,15 +20,14 @@ from tools.updates.move_merges import (
     LABELS,
     MARKER,
     files_with,
-    git,
     list_files,
     merge,
     read,
     replace,
 )
 from tools.updates.move_stubs import find_uses, moved_to, stub_in_conflict
+from tools.updates.repository import PROJECT_ROOT, UpdateError, git
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 # The contents of a file in conflict, by stage: 1 last update, 2 before updating, 3 after updating.
 Stages = dict[str, bytes]
 
@@ -38,7 +40,7 @@ def find_conflicts(root: Path) -> Iterator[tuple[str, Stages]]:
         entry, _, name = line.partition("\t")
         _, content, stage = entry.split()
         if line in unmerged or MARKER.search(read(root / name)):
-            files.setdefault(name, {})[stage] = git(root, "cat-file", "blob", content)
+            files.setdefault(name, {})[stage] = git("cat-file", "blob", content, folder=root)
     yield from sorted(files.items())
 
 
@@ -62,7 +64,7 @@ def apply_edits(root: Path, old: str, new: str, stages: Stages, edited: bytes) -
     # In this order, an interrupted run can be repeated.
     replace(root / new, merged)
     replace(root / old, stub)
-    git(root, "add", "--force", "--", old)
+    git("add", "--force", "--", old, folder=root)
     return f"resolve the conflicts in {new}" if MARKER.search(merged) else ""
 
 
@@ -126,4 +128,7 @@ def main(root: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(not main(Path(sys.argv[1]) if sys.argv[1:] else PROJECT_ROOT))
+    try:
+        sys.exit(not main(Path(sys.argv[1]) if sys.argv[1:] else PROJECT_ROOT))
+    except UpdateError as error:
+        sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""What stands in the way of an update, found before anything is written."""
+"""Conditions that prevent an update, found before anything is written."""
 
 import os
 from collections.abc import Iterable, Iterator

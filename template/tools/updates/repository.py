@@ -2,10 +2,11 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+# The variable is for projects of releases without this code.
+PROJECT_ROOT = Path(os.environ.get("PROJECT_FOLDER") or Path(__file__).parents[2]).resolve()
 ANSWERS = ".copier-answers.yml"
 # Exists while an update changes the project.
 UNFINISHED = "tools/updates/unfinished_update.md"
@@ -28,10 +29,11 @@ def git(
     folder: Path = PROJECT_ROOT,
     given: bytes = b"",
     variables: Mapping[str, str] | None = None,
+    accept: Container[int] = (0,),
 ) -> bytes:
     """Return what git prints in a folder, given bytes on its standard input.
 
-    Raises UpdateError with git's message if it fails.
+    Raises UpdateError with git's message if its exit status is not one of those to accept.
     """
     command = ["git", *arguments]
     try:
@@ -41,13 +43,13 @@ def git(
             input=given,
             env=os.environ | (variables or {}),
             capture_output=True,
-            check=True,
+            check=False,
         )
     except FileNotFoundError:
         raise UpdateError("git is not on the PATH; install it") from None
-    except subprocess.CalledProcessError as error:
-        reason = error.stderr.decode("utf-8", "replace").strip()
-        raise UpdateError(f"git {arguments[0]}: {reason}") from None
+    if done.returncode not in accept:
+        reason = done.stderr.decode("utf-8", "replace").strip()
+        raise UpdateError(f"git {arguments[0]}: {reason}")
     return done.stdout
 
 

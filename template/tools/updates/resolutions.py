@@ -1,3 +1,6 @@
+# /// script
+# requires-python = ">=3.11"
+# ///
 """Report dependencies and nox sessions that were lost when a conflict of an update was resolved.
 
 The two sides of a conflict may share a line such as @nox.session, and the code of the new version
@@ -6,14 +9,16 @@ may need a dependency of its side. This needs only Python and git.
 
 import ast
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-ANSWERS = ".copier-answers.yml"
+# Run by its path, without an environment of the project.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tools.updates.repository import ANSWERS, PROJECT_ROOT, UpdateError, git, git_paths
+
 # The versions of an unmerged file in git's index.
 BASE, THEIRS = "1", "3"
 
@@ -30,10 +35,14 @@ def find_dropped() -> Iterator[str]:
         versions = find_versions(path)
         text = (PROJECT_ROOT / path).read_text("utf-8") if (PROJECT_ROOT / path).exists() else ""
         if {BASE, THEIRS} <= versions.keys() and "<<<<<<< " not in text:
-            added = read(git("cat-file", "blob", versions[THEIRS]))
-            added -= read(git("cat-file", "blob", versions[BASE]))
-            for name in sorted(added - read(text)):
-                yield f"{path}: the new version's {kind} {name} is missing; add it again"
+            theirs, base = (read_blob(versions[stage]) for stage in (THEIRS, BASE))
+            try:
+                dropped = read(theirs) - read(base) - read(text)
+            except (tomllib.TOMLDecodeError, SyntaxError) as error:
+                yield f"{path}: invalid since its conflict was resolved: {error}"
+            else:
+                for name in sorted(dropped):
+                    yield f"{path}: the new version's {kind} {name} is missing; add it again"
 
 
 def find_versions(path: str) -> dict[str, str]:
@@ -41,7 +50,7 @@ def find_versions(path: str) -> dict[str, str]:
     entries = [
         line.split()
         for option in ("--unmerged", "--resolve-undo")
-        for line in git("ls-files", option, "--", path).splitlines()
+        for line in git_paths("ls-files", option, "-z", "--", path)
     ]
     return {stage: blob for _, blob, stage, *_ in entries}
 
@@ -71,13 +80,15 @@ def read_sessions(noxfile: str) -> set[str]:
     }
 
 
-def git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
-    return done.stdout
+def read_blob(name: str) -> str:
+    return git("cat-file", "blob", name).decode("utf-8", "replace")
 
 
 if __name__ == "__main__":
-    if dropped := [*find_dropped()]:
+    try:
+        dropped = [*find_dropped()]
+    except UpdateError as error:
+        sys.exit(str(error))
+    if dropped:
         print(*dropped, sep="\n")
         sys.exit("Resolving a conflict of the template update lost these; see docs/updating.md.")

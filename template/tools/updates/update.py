@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["copier>=9.19.1", "pyyaml>=6.0.3"]
+# ///
 """Update from the template: uv run nox -s update -- [ARGUMENTS OF COPIER UPDATE].
 
 Nothing is written to the project unless the update is complete and no edit is lost.
@@ -6,6 +10,9 @@ Nothing is written to the project unless the update is complete and no edit is l
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+# Run by its path, without an environment of the project.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.updates import isolated_copy, lost_lines, obstacles
 from tools.updates.conflicts import find_conflicts
@@ -19,6 +26,11 @@ from tools.updates.repository import (
     git,
     read_committed,
     read_files,
+)
+
+LOST = (
+    "The update would lose these lines and files of yours. Store edits as UTF-8 text; otherwise commit"
+    " the files without them, update, and apply them again."
 )
 
 
@@ -37,8 +49,8 @@ def update(arguments: list[str], folder: Path) -> str:
     changes = isolated_copy.find_changes(copy)
     compared = [path for path in changes if path != ANSWERS]
     before, after = read_committed("HEAD", compared), read_files(copy, compared)
-    lost = lost_lines.find_lost(rendered, before, after)
-    reject([f"{line} (missing from the result)" for line in lost])
+    if lost := [*lost_lines.find_lost(rendered, before, after)]:
+        reject([*lost, LOST])
     reject(obstacles.find_hidden(changes))
     isolated_copy.move_changes(copy, changes)
     lost_lines.record_check()
@@ -53,8 +65,10 @@ def require_commit() -> None:
     try:
         git("rev-parse", "--verify", "HEAD")
     except UpdateError as error:
-        way_out = 'git init && git add . && git commit -m "Initial commit"'
-        raise UpdateError(f"{error}\nAn update needs a commit: {way_out}") from None
+        if "not a git repository" in str(error) or "Needed a single revision" in str(error):
+            way_out = 'git init && git add . && git commit -m "Initial commit"'
+            raise UpdateError(f"An update compares with the last commit: {way_out}") from None
+        raise
 
 
 def reject(reasons: list[str]) -> None:

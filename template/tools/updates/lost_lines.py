@@ -6,8 +6,8 @@
 
 Each file that the update changed is compared with a render of the version that the project followed
 before: what is not in that render is yours. `nox -s update` checks before it changes the project;
-`nox -s lint` checks after a plain `copier update`, until that is committed. To check while a conflict
-breaks pyproject.toml or noxfile.py: uv run --script tools/updates/lost_lines.py
+`nox -s lint` checks after a plain `copier update`, until that is committed. While a conflict breaks
+pyproject.toml or noxfile.py, run: uv run --script tools/updates/lost_lines.py
 """
 
 import os

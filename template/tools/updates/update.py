@@ -29,8 +29,8 @@ from tools.updates.repository import (
 )
 
 LOST = (
-    "The update would lose these lines and files of yours. Store edits as UTF-8 text; otherwise commit"
-    " the files without them, update, and apply them again."
+    "The update would lose these lines and files of yours. Store edits as UTF-8 text; otherwise"
+    " commit the files without them, update, and apply them again."
 )
 
 

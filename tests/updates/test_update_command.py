@@ -653,3 +653,82 @@ def test_lost_lines_are_those_of_the_user_that_are_nowhere_else(made: Project) -
         "own.py: deleted",
         "own.py: lost, too",
     ]
+
+
+def test_edits_that_only_remove_lines_are_reported_if_an_update_restores_them(
+    made: Project, newer: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "git").mkdir()
+    (tmp_path / "git/ignore").write_text("*.ini\n")
+    substitute(made.path, "alembic.ini", "path_separator = os\n", "")
+    (made.path / "docs/enums.md").unlink()
+    commit(made.path)
+    command = [sys.executable, "-m", "copier", "update", "--defaults"]
+    run(command, made.path, PYTHONWARNINGS="ignore", XDG_CONFIG_HOME=str(tmp_path))
+    printed = check_lost(made, status=1)
+    assert "alembic.ini: path_separator = os (restored)" in printed
+    assert "docs/enums.md" not in printed
+
+
+@pytest.mark.parametrize("variable", ["GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"])
+def test_variables_of_git_hooks_do_not_reach_temporary_repositories(
+    made: Project, newer: Path, variable: str
+) -> None:
+    git(made.path, "tag", "v9999.0.0")
+    places = {"GIT_DIR": ".git", "GIT_INDEX_FILE": ".git/index", "GIT_WORK_TREE": "."}
+    before = files(made.path)
+    head = git(made.path, "rev-parse", "--abbrev-ref", "HEAD")
+    run_update(made, status=0, **{variable: str(made.path / places[variable])})
+    check_merged(made, before)
+    assert git(made.path, "rev-parse", "--abbrev-ref", "HEAD") == head
+    assert git(made.path, "diff", "--cached", "--name-only") == ""
+
+
+def test_an_edit_made_while_an_update_runs_is_kept(
+    made: Project, newer: Path, tmp_path: Path
+) -> None:
+    """By a git that edits a file when Copier applies the differences."""
+    program = shutil.which("git")
+    (tmp_path / "bin").mkdir()
+    edit = f"echo '# saved' >> '{made.path}/app/core/health.py'"
+    script = f'#!/bin/sh\ncase " $* " in *" apply "*) {edit};; esac\nexec {program} "$@"\n'
+    (tmp_path / "bin/git").write_text(script)
+    (tmp_path / "bin/git").chmod(0o755)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    printed = run_update(made, status=1, PATH=path)
+    assert "app/core/health.py: uncommitted; commit or stash it" in printed
+    assert status(made.path) == {"M app/core/health.py"}
+    assert (made.path / "app/core/health.py").read_text("utf-8").endswith("# saved\n")
+
+
+def test_an_update_after_an_aborted_one_is_checked_again(
+    made: Project, newer: Path, tmp_path: Path
+) -> None:
+    run_update(made)
+    assert check_lost(made) == ""
+    git(made.path, "restore", "--source=HEAD", "--staged", "--worktree", ".")
+    (tmp_path / "git").mkdir()
+    (tmp_path / "git/ignore").write_text("*.ini\n")
+    command = [sys.executable, "-m", "copier", "update", "--defaults"]
+    run(command, made.path, PYTHONWARNINGS="ignore", XDG_CONFIG_HOME=str(tmp_path))
+    assert "alembic.ini: # mine" in check_lost(made, status=1)
+
+
+def test_a_new_file_that_the_project_ignores_is_reported(made: Project, newer: Path) -> None:
+    (newer / "template/notes.txt").write_text("theirs\n")
+    commit(newer, "v10001.0.0")
+    append(made.path, ".gitignore", "notes.txt\n")
+    commit(made.path)
+    assert "notes.txt: new file that git ignores; add it with git add --force" in run_update(made)
+
+
+def test_a_file_that_the_new_version_lacks_stops_an_update_if_it_was_edited(
+    made: Project, newer: Path
+) -> None:
+    (newer / "template/docs/lists.md").unlink()
+    commit(newer, "v10001.0.0")
+    before = files(made.path)
+    printed = run_update(made, status=1)
+    assert "docs/lists.md: Mine.\n" in printed
+    assert "move a file that the new version lacks to another path (git mv)" in printed
+    check_unchanged(made, before, printed)

@@ -13,7 +13,7 @@ SETTINGS = {
     "core.bigFileThreshold": "1000000",
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
-    "core.quotePath": "false",
+    "core.quotePath": "true",
     "core.safecrlf": "false",
     "init.templateDir": "",
     "status.showUntrackedFiles": "normal",
@@ -22,7 +22,7 @@ SETTINGS = {
 
 def variables() -> dict[str, str]:
     """Return environment variables that set these; others, such as credentials, stay."""
-    first = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
+    first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
     chosen = {"GIT_ATTR_NOSYSTEM": "1", "GIT_CONFIG_COUNT": str(first + len(SETTINGS))}
     for number, (name, value) in enumerate(SETTINGS.items(), start=first):
         chosen |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}

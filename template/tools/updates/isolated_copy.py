@@ -6,6 +6,7 @@ stores; when its changes are moved to the project, git converts them as in any c
 """
 
 import os
+import stat
 from pathlib import Path
 
 from tools.updates import git_settings
@@ -70,13 +71,18 @@ def write(paths: list[str], copy: Path) -> None:
     store = ("hash-object", "-w", "--no-filters", "--stdin-paths")
     hashes = git(*store, given=os.fsencode(names)).decode().split()
     entries = "".join(
-        f"{'100755' if os.access(copy / path, os.X_OK) else '100644'} {stored}\t{prefix()}{path}\0"
+        f"{file_mode(copy / path)} {stored}\t{prefix()}{path}\0"
         for path, stored in zip(paths, hashes, strict=True)
     )
     index = {"GIT_INDEX_FILE": str(copy / ".git/written")}
     git("update-index", "-z", "--index-info", given=os.fsencode(entries), variables=index)
     top = Path(os.fsdecode(git("rev-parse", "--show-toplevel")[:-1]))
     git("checkout-index", "--all", "--force", folder=top, variables=index)
+
+
+def file_mode(file: Path) -> str:
+    """Return git's mode of a file; os.access would deny all in a folder mounted with noexec."""
+    return "100755" if file.stat().st_mode & stat.S_IXUSR else "100644"
 
 
 def delete(file: Path) -> None:

@@ -29,10 +29,16 @@ from tools.updates.repository import (
     UpdateError,
     git,
     git_paths,
+    print_all,
     read_committed,
     read_files,
 )
 
+LOST = (
+    "The update lost these edits of yours. Abort it and use `nox -s update`, or restore them from git."
+    " If you removed the lines yourself after the update, commit it with --no-verify; see"
+    " docs/updating.md."
+)
 Files = Mapping[str, bytes]
 
 
@@ -55,6 +61,23 @@ def find_lost(rendered: Files, before: Files, after: Files) -> Iterator[str]:
         own = Counter(lines_of(text)) - Counter(lines_of(rendered.get(path, b"")))
         for line in own - Counter(lines_of(after.get(path, b""))) - gained:
             yield f"{path}: {describe(line)}"
+
+
+def find_restored(rendered: Files, before: Files, after: Files) -> Iterator[str]:
+    """Yield one line for each line or file that the user had removed and an update restored.
+
+    Files with conflicts are left out. So are those with removed lines that did not come back: the
+    others may be in the new version for another reason.
+    """
+    for path in sorted(after.keys() & rendered.keys()):
+        if path not in before:
+            yield f"{path}: restored"
+            continue
+        old, new = Counter(lines_of(before[path])), Counter(lines_of(after[path]))
+        removed = Counter(lines_of(rendered[path])) - old
+        if removed and not removed - (new - old) and b"\n<<<<<<< " not in b"\n" + after[path]:
+            for line in removed:
+                yield f"{path}: {describe(line)} (restored)"
 
 
 def lines_of(text: bytes) -> list[bytes]:
@@ -80,7 +103,7 @@ def find_base() -> str:
 
 
 def check_update() -> list[str]:
-    """Return what the update in the working tree lost.
+    """Return what the update in the working tree lost, or restored although it was removed.
 
     Raises UpdateError if the state before the update, or its version of the template, is missing.
     """
@@ -91,16 +114,22 @@ def check_update() -> list[str]:
     after = read_files(PROJECT_ROOT, [*changed, *added])
     with TemporaryDirectory(prefix="update-") as folder:
         rendered = render_version(read_committed(base, [ANSWERS]).get(ANSWERS, b""), Path(folder))
-    return [*find_lost(rendered, before, after), *find_ignored(base, rendered)]
+    files = rendered, before, after
+    return [*find_lost(*files), *find_restored(*files), *find_ignored(base, rendered)]
 
 
 def find_ignored(base: str, rendered: Iterable[str]) -> Iterator[str]:
     """Yield those of the template's files that git ignores: their edits cannot be compared."""
     tracked = git_paths("ls-tree", "-r", "-z", "--name-only", base)
-    untracked = os.fsencode("".join(f"{path}\0" for path in sorted({*rendered} - {*tracked})))
-    ignored = git("check-ignore", "-z", "--stdin", given=untracked, accept=(0, 1))
-    for path in filter(None, os.fsdecode(ignored).split("\0")):
+    for path in ignored_by_git({*rendered} - {*tracked}):
         yield f"{path}: ignored by git, so the update may have overwritten or deleted your edits"
+
+
+def ignored_by_git(paths: Iterable[str]) -> list[str]:
+    """Return those of the paths that git ignores; they need not exist."""
+    names = os.fsencode("".join(f"{path}\0" for path in sorted(paths)))
+    ignored = git("check-ignore", "-z", "--stdin", given=names, accept=(0, 1))
+    return [*filter(None, os.fsdecode(ignored).split("\0"))]
 
 
 def record_check() -> None:
@@ -121,26 +150,28 @@ def _record() -> Path:
 
 def _state() -> str:
     """Return what identifies an update: the project, its last commit and its new answers."""
-    answers = sha256((PROJECT_ROOT / ANSWERS).read_bytes()).hexdigest()
-    return f"{PROJECT_ROOT} {git('rev-parse', 'HEAD').decode().strip()} {answers}"
+    file = PROJECT_ROOT / ANSWERS
+    answers = sha256(file.read_bytes()).hexdigest()
+    # An update that is aborted and repeated writes the file again.
+    written = file.stat().st_mtime_ns
+    return f"{PROJECT_ROOT} {git('rev-parse', 'HEAD').decode().strip()} {answers} {written}"
 
 
 def main() -> None:
     unfinished = PROJECT_ROOT / UNFINISHED
+    if not unfinished.exists() and is_checked():
+        return
     try:
-        lost = check_update() if unfinished.exists() or not is_checked() else []
+        lost = check_update()
     except UpdateError as error:
         lost = [f"The update cannot be checked for lost edits: {error}"]
-    if lost:
-        print(*lost, sep="\n")
+    else:
+        lost += [LOST] if lost else []
+    print_all(lost)
     if unfinished.exists():
         sys.exit(unfinished.read_text("utf-8"))
     if lost:
-        sys.exit(
-            "The update lost these lines and files of yours. Abort it and use `nox -s update`, or"
-            " restore them from git. If you removed them yourself after the update, commit it"
-            " with --no-verify; see docs/updating.md."
-        )
+        sys.exit(1)
     record_check()
 
 

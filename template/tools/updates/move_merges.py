@@ -35,8 +35,13 @@ def read(file: Path) -> bytes:
     return file.read_bytes().replace(b"\r\n", b"\n") if is_there else b""
 
 
-def merge(ours: bytes, base: bytes, theirs: bytes, labels: tuple[str, ...]) -> bytes:
-    """Return a three-way merge, with Unix line endings and possibly with conflict markers."""
+def merge(
+    root: Path, ours: bytes, base: bytes, theirs: bytes, labels: tuple[str, ...] = LABELS
+) -> bytes:
+    """Return a three-way merge, with Unix line endings and possibly with conflict markers.
+
+    As in Copier's merges, the markers have the style that is configured for the project.
+    """
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ("ours", "base", "theirs")]
         for file, content in zip(files, (ours, base, theirs), strict=True):
@@ -44,7 +49,7 @@ def merge(ours: bytes, base: bytes, theirs: bytes, labels: tuple[str, ...]) -> b
         options = [option for label in labels for option in ("-L", label)]
         command = ("merge-file", "--stdout", *options, *map(str, files))
         # The exit status is the number of conflicts, at most 127; 255 for an error.
-        return git(*command, folder=Path(folder), accept=range(128))
+        return git(*command, folder=root, accept=range(128))
 
 
 def replace(file: Path, text: bytes) -> None:

@@ -47,7 +47,7 @@ def find_conflicts(root: Path) -> Iterator[tuple[str, Stages]]:
 def apply_edits(root: Path, old: str, new: str, stages: Stages, edited: bytes) -> str:
     """Merge the edits of a file into the one at its new path; return what is left to do."""
     base, stub = stages.get("1", b""), stages["2" if edited == stages["3"] else "3"]
-    as_updated = merge(stages["2"], base, stages["3"], LABELS)
+    as_updated = merge(root, stages["2"], base, stages["3"])
     is_untouched = plain(read(root / old)) in {plain(as_updated), stub}
     labels = (f"{LABELS[0]} ({old})", *LABELS[1:])
     current = read(root / new)
@@ -60,7 +60,7 @@ def apply_edits(root: Path, old: str, new: str, stages: Stages, edited: bytes) -
         return f"{new} does not exist; restore it, and run this again"
     if MARKER.search(current) and not is_applied:
         return f"resolve the conflicts in {new}, and run this again"
-    merged = current if is_applied else merge(edited, base, current, labels)
+    merged = current if is_applied else merge(root, edited, base, current, labels)
     # In this order, an interrupted run can be repeated.
     replace(root / new, merged)
     replace(root / old, stub)

@@ -1,7 +1,7 @@
 """Conditions that prevent an update, found before anything is written."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,16 +39,21 @@ def find_hidden(paths: Iterable[str]) -> list[str]:
     """Return, of the template's paths, those where git does not see edits, with the reason."""
     entries = (entry.split(" ", 1) for entry in git_paths("ls-files", "-v", "-z"))
     tags = {path: tag for tag, path in entries}
-    found = (_blocked(path) or _hidden(path, tags.get(path)) for path in sorted(paths))
+    found = (_blocked(path, tags) or _hidden(path, tags.get(path)) for path in sorted(paths))
     return [*dict.fromkeys(filter(None, found))]
 
 
-def _blocked(path: str) -> str | None:
-    """Return what takes the place of one of the folders that contain a path."""
+def _blocked(path: str, tags: Container[str]) -> str | None:
+    """Return what takes the place of one of the folders that contain a path.
+
+    Of folders, git lists only submodules.
+    """
     for folder in reversed(Path(path).parents[:-1]):
         place = PROJECT_ROOT / folder
         if place.is_symlink():
             return f"{folder}: symbolic link, which git does not follow; replace it with a folder"
+        if place.is_dir() and folder.as_posix() in tags:
+            return f"{folder}: submodule, which an update cannot change; move it to another path"
         if place.is_file():
             return f"{folder}: file where the template has a folder; rename it"
     return None

@@ -16,13 +16,16 @@ from tools.updates.repository import ANSWERS, PROJECT_ROOT, UpdateError
 def render_version(answers_file: bytes, folder: Path) -> dict[str, bytes]:
     """Render the version and the answers of an answers file; return the files by their paths.
 
-    Raises UpdateError if the file names no version, or the template is out of reach.
+    Raises UpdateError if the file names no version, or the template is unreachable.
     """
-    answers = yaml.safe_load(answers_file) or {}
+    try:
+        answers = yaml.safe_load(answers_file) or {}
+    except yaml.YAMLError as error:
+        raise UpdateError(f"{ANSWERS} is invalid: {error}") from None
     if not (version := answers.get("_commit")) or not (address := answers.get("_src_path")):
         raise UpdateError(
             f"{ANSWERS} is not committed, or names no version of the template; restore it from the"
-            " history: git log -- " + ANSWERS
+            f" history: git log -- {ANSWERS}. Answers in a file of another name are not supported."
         )
     data = folder / "answers.json"
     data.write_text(json.dumps({k: v for k, v in answers.items() if k != "_checksum"}), "utf-8")

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 # The variable is for projects of releases without this code.
@@ -18,6 +18,16 @@ An update was interrupted while it changed the project. Abort it, and start agai
 If it is committed, revert that commit first. If you have completed it by hand, delete
 tools/updates/unfinished_update.md.
 """
+
+
+# Git sets some of these in hooks; all of them would apply to the temporary repositories, too.
+for name in (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE"),
+    *("GIT_TEMPLATE_DIR", "GIT_ATTR_SOURCE", "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS"),
+    *("GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
+):
+    os.environ.pop(name, None)
 
 
 class UpdateError(RuntimeError):
@@ -72,6 +82,12 @@ def read_committed(commit: str, paths: list[str], folder: Path = PROJECT_ROOT) -
             size = int(header.rpartition(b" ")[2])
             contents[path], printed = printed[:size], printed[size + 1 :]
     return contents
+
+
+def print_all(lines: Iterable[str]) -> None:
+    """Print lines; names of files may contain bytes that the terminal's encoding lacks."""
+    for line in lines:
+        print(line.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def read_files(folder: Path, paths: list[str]) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ Nothing is written to the project unless the update is complete and no edit is l
 """
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,46 +25,62 @@ from tools.updates.repository import (
     UNFINISHED,
     UpdateError,
     git,
+    print_all,
     read_committed,
     read_files,
 )
 
 LOST = (
-    "The update would lose these lines and files of yours. Store edits as UTF-8 text; otherwise"
-    " commit the files without them, update, and apply them again."
+    "The update would lose these lines and files of yours. Store edits as UTF-8 text, and move a file"
+    " that the new version lacks to another path (git mv). Otherwise, commit the files without these"
+    " lines, update, and add them again."
 )
 
 
-def update(arguments: list[str], folder: Path) -> str:
-    """Update the project, with a folder for temporary files; return what Copier printed.
+def update(arguments: list[str], folder: Path) -> list[str]:
+    """Update the project, with a folder for temporary files; return what to print.
 
     Raises UpdateError, and changes nothing, if edits could be lost.
     """
-    require_commit()
+    commit = find_commit()
     reject([*obstacles.find_unclean(), *obstacles.find_large()])
-    rendered = render_version(read_committed("HEAD", [ANSWERS]).get(ANSWERS, b""), folder)
+    rendered = render_version(read_committed(commit, [ANSWERS]).get(ANSWERS, b""), folder)
     reject(obstacles.find_hidden(rendered))
-    copy = folder / PROJECT_ROOT.name
+    copy = folder / "project"
     isolated_copy.make_copy(copy)
-    printed = run_copier("update", "--defaults", *arguments, str(copy))
+    options = ["--defaults", *(option for option in arguments if option != "--defaults")]
+    printed = run_copier("update", *options, str(copy))
     changes = isolated_copy.find_changes(copy)
     compared = [path for path in changes if path != ANSWERS]
-    before, after = read_committed("HEAD", compared), read_files(copy, compared)
-    if lost := [*lost_lines.find_lost(rendered, before, after)]:
+    files = rendered, read_committed(commit, compared), read_files(copy, compared)
+    if lost := [*lost_lines.find_lost(*files)]:
         reject([*lost, LOST])
     reject(obstacles.find_hidden(changes))
+    # Copier has taken a while.
+    reject([*obstacles.find_unclean(), *(["HEAD has changed"] if find_commit() != commit else [])])
+    report = [printed, *find_unmerged(rendered, changes), *lost_lines.find_restored(*files)]
     isolated_copy.move_changes(copy, changes)
-    lost_lines.record_check()
-    links = [path for path in sorted(rendered) if (PROJECT_ROOT / path).is_symlink()]
-    return "\n".join([printed, *(f"{path}: symbolic link, not updated" for path in links)])
+    return report
 
 
-def require_commit() -> None:
-    """Raise UpdateError unless the last update is finished, and there is a commit."""
+def find_unmerged(rendered: Iterable[str], changes: Iterable[str]) -> Iterator[str]:
+    """Yield what an update leaves alone, and what git does not show of it."""
+    for path in sorted(rendered):
+        if (PROJECT_ROOT / path).is_symlink():
+            yield f"{path}: symbolic link, not updated"
+    for path in lost_lines.ignored_by_git(changes):
+        yield f"{path}: new file that git ignores; add it with git add --force"
+
+
+def find_commit() -> str:
+    """Return the last commit.
+
+    Raises UpdateError if there is none, or the previous update is not finished.
+    """
     if (PROJECT_ROOT / UNFINISHED).exists():
         raise UpdateError(f"{UNFINISHED} exists.")
     try:
-        git("rev-parse", "--verify", "HEAD")
+        return git("rev-parse", "--verify", "HEAD").decode().strip()
     except UpdateError as error:
         if "not a git repository" in str(error) or "Needed a single revision" in str(error):
             way_out = 'git init && git add . && git commit -m "Initial commit"'
@@ -78,17 +95,19 @@ def reject(reasons: list[str]) -> None:
 
 
 def main() -> None:
-    try:
-        with TemporaryDirectory(prefix="update-", ignore_cleanup_errors=True) as folder:
-            print(update(sys.argv[1:], Path(folder)))
-    except (UpdateError, OSError, KeyboardInterrupt) as error:
-        print(str(error) or "Interrupted.")
-        if (PROJECT_ROOT / UNFINISHED).exists():
-            sys.exit(INTERRUPTED)
-        sys.exit("The project is unchanged; see docs/updating.md.")
+    with TemporaryDirectory(prefix="update-", ignore_cleanup_errors=True) as folder:
+        try:
+            report = update(sys.argv[1:], Path(folder))
+        except (UpdateError, OSError, KeyboardInterrupt) as error:
+            print_all([str(error) or "Interrupted."])
+            if (PROJECT_ROOT / UNFINISHED).exists():
+                sys.exit(INTERRUPTED)
+            sys.exit("The project is unchanged; see docs/updating.md.")
+    lost_lines.record_check()
+    print_all(report)
     # By the code of the old version: nobody has reviewed that of the new one yet.
     if found := [*find_conflicts(PROJECT_ROOT)]:
-        print(*found, sep="\n")
+        print_all(found)
         sys.exit("Resolve these conflicts; see docs/updating.md.")
 
 

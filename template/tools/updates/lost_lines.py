@@ -35,8 +35,8 @@ from tools.updates.repository import (
 )
 
 LOST = (
-    "The update lost these edits of yours. Abort it and use `nox -s update`, or restore them from git."
-    " If you removed the lines yourself after the update, commit it with --no-verify; see"
+    "The update lost these edits of yours. Abort it and use `nox -s update`, or restore them from"
+    " git. If you removed the lines yourself after the update, commit it with --no-verify; see"
     " docs/updating.md."
 )
 Files = Mapping[str, bytes]

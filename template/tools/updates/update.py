@@ -31,9 +31,9 @@ from tools.updates.repository import (
 )
 
 LOST = (
-    "The update would lose these lines and files of yours. Store edits as UTF-8 text, and move a file"
-    " that the new version lacks to another path (git mv). Otherwise, commit the files without these"
-    " lines, update, and add them again."
+    "The update would lose these lines and files of yours. Store edits as UTF-8 text, and move a"
+    " file that the new version lacks to another path (git mv). Otherwise, commit the files without"
+    " these lines, update, and add them again."
 )
 
 

@@ -614,7 +614,7 @@ def execute(made: Project, line: str) -> None:
 
 LOST = """
 import json, sys
-from tools.updates.lost_lines import find_lost
+from tools.updates.comparison import find_lost
 
 given = ({path: text.encode() for path, text in files.items()} for files in json.load(sys.stdin))
 print(*find_lost(*given), sep="\\n")

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.updates import isolated_copy, lost_lines, obstacles
+from tools.updates.comparison import find_lost, find_restored
 from tools.updates.conflicts import find_conflicts
 from tools.updates.old_version import render_version, run_copier
 from tools.updates.repository import (
@@ -53,12 +54,12 @@ def update(arguments: list[str], folder: Path) -> list[str]:
     changes = isolated_copy.find_changes(copy)
     compared = [path for path in changes if path != ANSWERS]
     files = rendered, read_committed(commit, compared), read_files(copy, compared)
-    if lost := [*lost_lines.find_lost(*files)]:
+    if lost := [*find_lost(*files)]:
         reject([*lost, LOST])
     reject(obstacles.find_hidden(changes))
     # Copier has taken a while.
     reject([*obstacles.find_unclean(), *(["HEAD has changed"] if find_commit() != commit else [])])
-    report = [printed, *find_unmerged(rendered, changes), *lost_lines.find_restored(*files)]
+    report = [printed, *find_unmerged(rendered, changes), *find_restored(*files)]
     isolated_copy.move_changes(copy, changes)
     return report
 

@@ -22,9 +22,10 @@ def run(session: nox.Session, *command: str) -> None:
 
 def has_update() -> bool:
     """Return whether there is an uncommitted or an unfinished update from the template."""
-    compare = ["git", "diff", "--quiet", "HEAD", "--", ".copier-answers.yml"]
-    changed = subprocess.run(compare, capture_output=True, check=False).returncode == 1
-    return changed or Path("tools/updates/unfinished_update.md").exists()
+    # It fails, and prints nothing, if there is no repository.
+    status = ["git", "status", "--porcelain", "--", ".copier-answers.yml"]
+    printed = subprocess.run(status, capture_output=True, check=False).stdout
+    return b"M" in printed[:2] or Path("tools/updates/unfinished_update.md").exists()
 
 
 @nox.session

@@ -109,9 +109,9 @@ def _state() -> str:
 
 def main() -> None:
     unfinished = PROJECT_ROOT / UNFINISHED
-    if not unfinished.exists() and is_checked():
-        return
     try:
+        if not unfinished.exists() and is_checked():
+            return
         lost = check_update()
     except UpdateError as error:
         lost = [f"The update cannot be checked for lost edits: {error}"]

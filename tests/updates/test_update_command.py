@@ -454,7 +454,7 @@ def test_a_plain_update_that_loses_edits_fails_lint(
     variables = {"PYTHONWARNINGS": "ignore", "XDG_CONFIG_HOME": str(tmp_path)}
     run(command, made.path, status=0, **variables)
     printed = check_lost(made, status=1, **variables)
-    assert "alembic.ini: # mine\nThe update lost these lines and files of yours." in printed
+    assert "alembic.ini: # mine\nThe update lost these edits of yours." in printed
     git(made.path, "add", "--all")
     hook = ("pre-commit", "run", "update-check")
     assert "alembic.ini: # mine" in made.run(*hook, status=1).stdout
@@ -607,7 +607,8 @@ def test_the_commands_of_the_page_on_updates_work(made: Project, newer: Path) ->
 def execute(made: Project, line: str) -> None:
     """Execute a command of the documentation in the environment of the tests."""
     line = line.replace("uvx copier", f"'{sys.executable}' -W ignore -m copier")
-    line = line.replace("uv run --no-project ", "python ").replace("uv run ", "")
+    line = line.replace("uv run --script", f"'{sys.executable}'")
+    line = line.replace("uv run --no-project", "python").replace("uv run ", "")
     url = f"sqlite:///{made.path}/app.db"
     made.run("sh", "-e", "-c", line, DATABASE_URL=url)
 

@@ -60,8 +60,8 @@ def check_update() -> list[str]:
     base = find_base()
     changed = git_paths("diff", "--name-only", "--no-renames", "--relative", "-z", base, "--", ".")
     added = git_paths("ls-files", "--others", "--exclude-standard", "-z")
-    before = read_committed(base, [path for path in changed if path != ANSWERS])
-    after = read_files(PROJECT_ROOT, [*changed, *added])
+    compared = [path for path in [*changed, *added] if path != ANSWERS]
+    before, after = read_committed(base, compared), read_files(PROJECT_ROOT, compared)
     with TemporaryDirectory(prefix="update-") as folder:
         rendered = render_version(read_committed(base, [ANSWERS]).get(ANSWERS, b""), Path(folder))
     files = rendered, before, after

@@ -72,7 +72,11 @@ def git_paths(
 
 
 def read_committed(commit: str, paths: list[str], folder: Path = PROJECT_ROOT) -> dict[str, bytes]:
-    """Return the content of files in a commit, without those that it does not have."""
+    """Return the content of files in a commit, without those that it does not have.
+
+    Names with line breaks, which git does not read here, are left out.
+    """
+    paths = [path for path in paths if "\n" not in path]
     asked = "".join(f"{commit}:./{path}\n" for path in paths)
     printed = git("cat-file", "--batch", folder=folder, given=os.fsencode(asked))
     contents = {}

@@ -168,6 +168,18 @@ def test_edits_are_applied_at_the_new_paths(
     assert (kept, before) == ([], (files(made.path), status(made.path)))
 
 
+def test_edits_are_applied_whatever_the_style_of_conflict_markers(
+    committed: Callable[..., Project],
+) -> None:
+    made = committed("0.2.0")
+    git(made.path, "config", "merge.conflictStyle", "diff3")
+    names = edit(made, CLEAN)
+    update(made.path)
+    assert apply_moves(made)[: len(names)] == [
+        f"{name}: edits applied in {moved_to(name)}" for name in names
+    ]
+
+
 @pytest.mark.parametrize("version", OLD_RELEASES)
 def test_edits_that_conflict_at_the_new_paths_are_reported_there(
     committed: Callable[..., Project], version: str

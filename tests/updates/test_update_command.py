@@ -413,18 +413,23 @@ def test_a_plain_update_killed_before_the_merge_fails_lint(
         assert files(made.path) == before
 
 
-def test_an_interrupted_update_changes_nothing(made: Project, newer: Path) -> None:
+def test_an_interrupted_update_changes_nothing(made: Project, newer: Path, tmp_path: Path) -> None:
     before = files(made.path)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
         [sys.executable, "tools/updates/update.py"],
         cwd=made.path,
-        env=clean_environment(made.path),
+        env=clean_environment(made.path) | {"TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    time.sleep(1)
+    while not any(temporary.iterdir()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     printed = process.communicate(timeout=60)[0]
     assert process.returncode == 1

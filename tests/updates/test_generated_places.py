@@ -120,6 +120,19 @@ def examples(number: int) -> settings:
     )
 
 
+@contextmanager
+def edited(
+    committed: Callable[..., Project], version: str, drawn: list[Edit], place: Place
+) -> Iterator[tuple[Project, Project, set[bytes], str]]:
+    """Yield a project of the new version, an edited one in its place, its lines, and the reason."""
+    with tempfile.TemporaryDirectory() as folder:
+        tools = committed(name=folder + "/tools")
+        made = committed(version, name=folder + "/project")
+        added = edit(made, drawn)
+        made, reason = place.prepare(made)
+        yield tools, made, added, reason
+
+
 def run_script(tools: Project, name: str, made: Project, **variables: str) -> str:
     """Run a script of tools/updates of one project in another one, whatever its exit status."""
     script = tools.path / f"tools/updates/{name}.py"
@@ -138,11 +151,10 @@ def test_nox_update_keeps_every_added_line_or_changes_nothing(
     committed: Callable[..., Project], version: str, drawn: list[Edit], place: Place
 ) -> None:
     """Run by the code of the new version, as for projects of releases that lack it."""
-    with tempfile.TemporaryDirectory() as folder, place.variables() as variables:
-        tools = committed(name=folder + "/tools")
-        made = committed(version, name=folder + "/project")
-        added = edit(made, drawn)
-        made, reason = place.prepare(made)
+    with (
+        edited(committed, version, drawn, place) as (tools, made, added, reason),
+        place.variables() as variables,
+    ):
         top = find_top(made)
         before = read_all(top)
         printed = run_script(tools, "update", made, **variables)
@@ -166,11 +178,10 @@ def test_nox_update_keeps_every_added_line_or_changes_nothing(
 def test_lines_lost_by_a_plain_update_are_named(
     committed: Callable[..., Project], version: str, drawn: list[Edit], place: Place
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder, place.variables() as variables:
-        tools = committed(name=folder + "/tools")
-        made = committed(version, name=folder + "/project")
-        added = edit(made, drawn)
-        made, _ = place.prepare(made)
+    with (
+        edited(committed, version, drawn, place) as (tools, made, added, _),
+        place.variables() as variables,
+    ):
         command = [sys.executable, "-m", "copier", "update", "--defaults"]
         run(["sh", "-c", '"$@" || true', "sh", *command], made.path, status=0, **variables)
         named = run_script(tools, "lost_lines", made, **variables).encode().splitlines()

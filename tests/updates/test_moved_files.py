@@ -801,7 +801,7 @@ def test_projects_recognize_the_stubs_that_the_template_renders() -> None:
 def test_a_line_added_anywhere_conflicts_with_the_stub(
     committed: Callable[..., Project], version: str, tmp_path: Path
 ) -> None:
-    """As Copier merges it: an edit must not end up in a stub in silence."""
+    """As Copier merges it: an edit must not silently end up in a stub."""
     made = committed(version)
     checked = 0
     for name in names_in(made, [*MOVED]):

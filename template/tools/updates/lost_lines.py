@@ -78,8 +78,8 @@ def find_ignored(base: str, rendered: Iterable[str]) -> Iterator[str]:
 def ignored_by_git(paths: Iterable[str]) -> list[str]:
     """Return those of the paths that git ignores; they need not exist."""
     names = os.fsencode("".join(f"{path}\0" for path in sorted(paths)))
-    ignored = git("check-ignore", "-z", "--stdin", given=names, accept=(0, 1))
-    return [*filter(None, os.fsdecode(ignored).split("\0"))]
+    # The exit status is 1 if there is no such path.
+    return git_paths("check-ignore", "-z", "--stdin", given=names, accept=(0, 1))
 
 
 def record_check() -> None:

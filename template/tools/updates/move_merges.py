@@ -5,7 +5,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from tools.updates.repository import git
+from tools.updates.repository import git, git_paths
 
 # Those of Copier: https://copier.readthedocs.io/en/stable/updating/
 LABELS = ("before updating", "last update", "after updating")
@@ -14,7 +14,7 @@ MARKER = re.compile(rb"^(<{7}|>{7}) .*", re.MULTILINE)
 
 def list_files(root: Path, *options: str) -> list[str]:
     """Return what `git ls-files` lists, with paths relative to the project."""
-    return names_in(git("ls-files", "-z", *options, folder=root))
+    return sorted({*git_paths("ls-files", "-z", *options, folder=root)})
 
 
 def files_with(root: Path, text: str) -> list[str]:
@@ -22,11 +22,7 @@ def files_with(root: Path, text: str) -> list[str]:
     options = ("--untracked", "--no-recurse-submodules", "--no-color", "-lzF", "-e", text)
     # The exit status is 1 if there is no such file.
     grep = ("-c", "grep.fullName=false", "grep", *options)
-    return names_in(git(*grep, folder=root, accept=(0, 1)))
-
-
-def names_in(printed: bytes) -> list[str]:
-    return sorted({*os.fsdecode(printed).split("\0")} - {""})
+    return sorted({*git_paths(*grep, folder=root, accept=(0, 1))})
 
 
 def read(file: Path) -> bytes:

@@ -19,7 +19,6 @@ If it is committed, revert that commit first. If you have completed it by hand, 
 tools/updates/unfinished_update.md.
 """
 
-
 # Git sets some of these in hooks; all of them would apply to the temporary repositories, too.
 for name in (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"),
@@ -64,10 +63,14 @@ def git(
 
 
 def git_paths(
-    *arguments: str, folder: Path = PROJECT_ROOT, variables: Mapping[str, str] | None = None
+    *arguments: str,
+    folder: Path = PROJECT_ROOT,
+    given: bytes = b"",
+    variables: Mapping[str, str] | None = None,
+    accept: Container[int] = (0,),
 ) -> list[str]:
-    """Return the NUL-separated entries that git prints."""
-    printed = git(*arguments, folder=folder, variables=variables)
+    """Return the NUL-separated entries that `git` prints."""
+    printed = git(*arguments, folder=folder, given=given, variables=variables, accept=accept)
     return [os.fsdecode(entry) for entry in printed.split(b"\0") if entry]
 
 

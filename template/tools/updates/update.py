@@ -58,14 +58,16 @@ def update(arguments: list[str], folder: Path) -> list[str]:
         reject([*lost, LOST])
     reject(obstacles.find_hidden(changes))
     # Copier has taken a while.
-    reject([*obstacles.find_unclean(), *(["HEAD has changed"] if find_commit() != commit else [])])
-    report = [printed, *find_unmerged(rendered, changes), *find_restored(*files)]
+    reject([*obstacles.find_unclean()])
+    if find_commit() != commit:
+        raise UpdateError(f"HEAD is no longer {commit[:12]}, as when the update began; repeat it")
+    report = [printed, *find_exceptions(rendered, changes), *find_restored(*files)]
     isolated_copy.move_changes(copy, changes)
     return report
 
 
-def find_unmerged(rendered: Iterable[str], changes: Iterable[str]) -> Iterator[str]:
-    """Yield what an update leaves alone, and what git does not show of it."""
+def find_exceptions(rendered: Iterable[str], changes: Iterable[str]) -> Iterator[str]:
+    """Yield the files that an update leaves alone, and those of its changes that git ignores."""
     for path in sorted(rendered):
         if (PROJECT_ROOT / path).is_symlink():
             yield f"{path}: symbolic link, not updated"

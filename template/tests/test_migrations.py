@@ -163,7 +163,7 @@ def test_env_py_imports_all_models() -> None:
     missing = []
     for name in find_model_modules():
         package, _, module = name.rpartition(".")
-        alias = name.removeprefix("app.modules.").replace(".", "_")
+        alias = "_".join(name.split(".")[2:])
         if name not in imported:
             missing.append(f"from {package} import {module} as {alias}  # noqa: F401")
     assert not missing, f"add to alembic/env.py, below isort: split: {missing}"

@@ -27,7 +27,8 @@ from tests.support.forks import Forks
 SUPPORT = Path(__file__).resolve().parent
 ROOT = SUPPORT.parents[1]
 TEMPLATE_PARTS = (
-    *("CHANGELOG.md", "copier.yml", "moves.jinja", "naming.jinja", "template", "updates.jinja"),
+    *("CHANGELOG.md", "copier.yml", "features.jinja", "moves.jinja", "naming.jinja", "template"),
+    "updates.jinja",
 )
 QUESTIONS = {
     name

@@ -13,7 +13,7 @@ from tests.support.checks import TESTS_OF_MODELS
 from tests.support.edits import Edit
 from tests.support.moves import MOVED as MOVES
 from tests.support.moves import stub
-from tests.support.projects import DATABASES, ROOT, Project, update
+from tests.support.projects import DATABASES, ROOT, TEMPLATE_PARTS, Project, update
 from tests.support.repositories import (
     RELEASES,
     USERS_OWN,
@@ -298,7 +298,7 @@ def changes_since(sha: str) -> str:
     Raises LookupError if it is not in this clone.
     """
     check_known(sha)
-    parts = ("copier.yml", "moves.jinja", "naming.jinja", "template", "updates.jinja")
+    parts = [part for part in TEMPLATE_PARTS if part != "CHANGELOG.md"]
     changed = git(ROOT, "diff", "--name-only", sha, "--", *parts)
     return changed + git(ROOT, "ls-files", "--others", "--exclude-standard", "--", *parts)
 

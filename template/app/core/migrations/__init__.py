@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from alembic import command, context
@@ -49,9 +50,12 @@ COMPARATORS = (
 
 
 def find_model_modules() -> list[str]:
-    """Return the dotted names of modules in app/modules named `models`, or in such a package."""
-    folder = PROJECT_ROOT / "app" / "modules"
-    files = (file.relative_to(PROJECT_ROOT).with_suffix("") for file in folder.rglob("*.py"))
+    """Return the dotted names of modules named `models`, or in such a package.
+
+    Those in app/modules, and in folders of app/core.
+    """
+    found = (PROJECT_ROOT.glob(f"app/{folder}/**/*.py") for folder in ("core/*", "modules"))
+    files = (file.relative_to(PROJECT_ROOT).with_suffix("") for file in chain(*found))
     modules = (file.parent if file.name == "__init__" else file for file in files)
     return sorted(".".join(module.parts) for module in modules if "models" in module.parts)
 

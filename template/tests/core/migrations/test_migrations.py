@@ -45,8 +45,8 @@ def test_commands_run_on_a_synchronous_connection(empty_database: URL) -> None:
     engine.dispose()
 
 
-def test_every_models_file_of_a_module_is_found() -> None:
-    folder = PROJECT_ROOT / "app" / "modules"
+def test_every_models_file_is_found() -> None:
+    folders = (PROJECT_ROOT / "app" / folder for folder in ("core", "modules"))
     assert {name.split(".")[2] for name in find_model_modules()} == {
-        file.parent.name for file in folder.glob("*/models.py")
+        file.parent.name for folder in folders for file in folder.glob("*/models.py")
     }

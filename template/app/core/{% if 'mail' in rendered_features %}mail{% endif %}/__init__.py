@@ -1,0 +1,1 @@
+"""Mails, sent by jobs; see docs/mail.md."""

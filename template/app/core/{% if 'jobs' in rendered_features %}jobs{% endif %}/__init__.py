@@ -1,4 +1,16 @@
-"""Background jobs, stored in the database; see docs/jobs.md."""
+"""Jobs: work after a request, enqueued in its transaction; see docs/jobs.md."""
 
-from app.core.jobs.models import JobSchedule as JobSchedule
-from app.core.jobs.models import QueuedJob as QueuedJob
+from app.core.jobs.queue import cancel, enqueue, requeue
+from app.core.jobs.registry import CurrentJob, Job, NextStep, PermanentError, current_job, job
+
+__all__ = [
+    "CurrentJob",
+    "Job",
+    "NextStep",
+    "PermanentError",
+    "cancel",
+    "current_job",
+    "enqueue",
+    "job",
+    "requeue",
+]

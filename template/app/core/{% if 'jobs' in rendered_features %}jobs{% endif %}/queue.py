@@ -1,0 +1,162 @@
+"""The queue: jobs are enqueued, claimed, finished and put back by changes of their rows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeAlias, cast
+from uuid import UUID
+
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from sqlalchemy import (
+    CursorResult,
+    Executable,
+    Row,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+from structlog.contextvars import get_contextvars
+from uuid_utils.compat import uuid7
+
+from app.core.database import Session
+from app.core.jobs.models import QueuedJob
+from app.core.jobs.registry import JOBS, Job, NextStep, P
+from app.core.jobs.wakeups import with_wakeup
+from app.core.models import utc_now
+
+# What a worker needs of a job that it has claimed; `attempt` identifies the claim.
+Claim: TypeAlias = Row[*tuple[Any, ...]]
+
+# Not the model: a session's bulk statements on models are slower, and look for loaded entities.
+TABLE = cast(Table, QueuedJob.__table__)
+INSERT = with_wakeup(insert(TABLE))
+DUE = (
+    select(
+        *(TABLE.c.id, TABLE.c.name, TABLE.c.arguments, TABLE.c.priority, TABLE.c.unique_key),
+        *(TABLE.c.request_id, TABLE.c.traceparent, (TABLE.c.attempts + 1).label("attempt")),
+    )
+    .where(TABLE.c.due_at <= bindparam("now"), TABLE.c.name.in_(bindparam("names", expanding=True)))
+    .order_by(TABLE.c.priority, TABLE.c.due_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+CLAIM = (
+    update(TABLE)
+    .where(TABLE.c.id.in_(bindparam("ids", expanding=True)))
+    .values(
+        attempts=TABLE.c.attempts + 1, due_at=bindparam("lease_end"), worker=bindparam("claimant")
+    )
+)
+IS_CLAIMED = (TABLE.c.id == bindparam("claimed_id"), TABLE.c.attempts == bindparam("attempt"))
+FINISH = delete(TABLE).where(*IS_CLAIMED)
+PUT_BACK = update(TABLE).where(*IS_CLAIMED).values(worker=None)
+
+
+class ClaimLostError(Exception):
+    """The job was cancelled, or another worker has claimed it: its transaction must not commit."""
+
+
+async def enqueue(session: Session, job: Job[P], *args: P.args, **kwargs: P.kwargs) -> UUID | None:
+    """Insert a job in the session's transaction; return its id, or None if its key is taken.
+
+    A rollback leaves no job, and no worker sees it before the commit. Raises TypeError for
+    arguments that the handler does not take.
+    """
+    return await insert_job(session, job, job.arguments(*args, **kwargs))
+
+
+async def insert_job(session: Session, job: Job[Any], arguments: dict[str, Any]) -> UUID | None:
+    key = uuid7()
+    values = {
+        "id": key,
+        "name": job.name,
+        "arguments": arguments,
+        "priority": job.priority,
+        "due_at": utc_now() + job.delay,
+        "unique_key": job.unique_key,
+        "request_id": get_contextvars().get("request_id"),
+        "traceparent": _traceparent(),
+    }
+    if job.unique_key is None:
+        await session.execute(INSERT, values)
+        return key
+    try:
+        async with session.begin_nested():
+            await session.execute(INSERT, values)
+    except IntegrityError:
+        return None
+    return key
+
+
+def _traceparent() -> str | None:
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent")
+
+
+async def cancel(session: Session, *ids: UUID) -> int:
+    """Delete jobs, also failed ones, and return how many there were.
+
+    If one is running, its transaction will be rolled back.
+    """
+    return await execute(session, delete(TABLE).where(TABLE.c.id.in_(ids)))
+
+
+async def requeue(session: Session, *ids: UUID) -> int:
+    """Make failed jobs due again, all without ids, and return how many there were."""
+    statement = update(TABLE).where(TABLE.c.failed_at.is_not(None))
+    if ids:
+        statement = statement.where(TABLE.c.id.in_(ids))
+    return await execute(session, statement.values(due_at=utc_now(), attempts=0, failed_at=None))
+
+
+async def claim(
+    session: Session, names: Iterable[str], limit: int, worker: str, lease: float
+) -> Sequence[Claim]:
+    """Claim jobs that are due and commit; no other worker claims them for `lease` seconds."""
+    now = utc_now()
+    claims = (await session.execute(DUE, {"now": now, "names": [*names], "limit": limit})).all()
+    if claims:
+        lease_end = now + timedelta(seconds=lease)
+        ids = [claim.id for claim in claims]
+        await session.execute(CLAIM, {"ids": ids, "lease_end": lease_end, "claimant": worker})
+    await session.commit()
+    return claims
+
+
+async def renew(session: Session, claims: Iterable[Claim], worker: str, lease: float) -> set[UUID]:
+    """Extend the leases of claimed jobs and commit; return the ids of those that are left."""
+    ids = [claim.id for claim in claims]
+    is_mine = (TABLE.c.id.in_(ids), TABLE.c.worker == worker)
+    lease_end = utc_now() + timedelta(seconds=lease)
+    await session.execute(update(TABLE).where(*is_mine).values(due_at=lease_end))
+    left = {*(await session.scalars(select(TABLE.c.id).where(*is_mine)))}
+    await session.commit()
+    return left
+
+
+async def finish(session: Session, claim: Claim, next_step: NextStep | None) -> None:
+    """Delete a job, and insert its next step, in the transaction of its handler.
+
+    Raises ClaimLostError if the job is not claimed by this run any more.
+    """
+    if await execute(session, FINISH, claimed_id=claim.id, attempt=claim.attempt) != 1:
+        raise ClaimLostError
+    if next_step:
+        step = replace(JOBS[claim.name], priority=claim.priority, unique_key=claim.unique_key)
+        await insert_job(session, step, next_step.arguments)
+
+
+async def put_back(session: Session, claim: Claim, **values: Any) -> None:
+    """End a claim with these values in the row, and commit."""
+    await execute(session, PUT_BACK.values(values), claimed_id=claim.id, attempt=claim.attempt)
+    await session.commit()
+
+
+async def execute(session: Session, statement: Executable, **parameters: Any) -> int:
+    """Return how many rows a statement changed."""
+    return cast(CursorResult[Any], await session.execute(statement, parameters)).rowcount

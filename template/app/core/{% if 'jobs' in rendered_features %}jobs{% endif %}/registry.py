@@ -1,0 +1,131 @@
+"""The decorator of handlers, and the jobs that it registers by their names."""
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from inspect import signature
+from typing import Any, Concatenate, Generic, ParamSpec
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import validate_call
+from pydantic_core import to_jsonable_python
+
+from app.core.database import Session
+
+P = ParamSpec("P")
+
+
+class NextStep:
+    """What a handler returns to continue in another transaction, with these arguments."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self.arguments: dict[str, Any] = to_jsonable_python(arguments)
+
+
+class PermanentError(Exception):
+    """Raised by a handler whose job must not be retried."""
+
+
+@dataclass(frozen=True)
+class CurrentJob:
+    """The job that runs; its id is the idempotency key of effects outside of the database."""
+
+    id: UUID
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Job(Generic[P]):
+    """A handler, and how its jobs run; `enqueue` takes it with the handler's arguments."""
+
+    name: str
+    handler: Callable[Concatenate[Session, P], Awaitable[NextStep | None]]
+    timeout: float
+    attempts: int
+    # Empty if it is not scheduled.
+    cron: str
+    time_zone: str
+    delay: timedelta = field(default=timedelta())
+    priority: int = 0
+    unique_key: str | None = None
+
+    def with_options(
+        self,
+        *,
+        delay: timedelta = timedelta(),
+        priority: int = 0,
+        unique_key: str | None = None,
+    ) -> "Job[P]":
+        """Return the job with other options.
+
+        It runs after `delay`, before due jobs with a greater `priority`, and is enqueued only if no
+        job has the same `unique_key`, waiting, running or failed.
+        """
+        return replace(self, delay=delay, priority=priority, unique_key=unique_key)
+
+    def arguments(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        """Return arguments by name, as JSON. Raises TypeError if the handler does not take them."""
+        _, *bound = signature(self.handler).bind(None, *args, **kwargs).arguments.items()
+        arguments: dict[str, Any] = to_jsonable_python(dict(bound))
+        return arguments
+
+    async def __call__(
+        self, session: Session, *args: P.args, **kwargs: P.kwargs
+    ) -> NextStep | None:
+        """Run the handler; raises ValidationError for arguments of the wrong types."""
+        return await self.handler(session, *args, **kwargs)
+
+    def next_due(self, after: datetime) -> datetime:
+        """Return the first time after another that the cron line names."""
+        return next(CronSim(self.cron, after.astimezone(ZoneInfo(self.time_zone))))
+
+
+JOBS: dict[str, Job[Any]] = {}
+CURRENT_JOB: ContextVar[CurrentJob] = ContextVar("current_job")
+
+
+def current_job() -> CurrentJob:
+    """Return the job that runs. Raises LookupError outside of a handler."""
+    return CURRENT_JOB.get()
+
+
+def job(
+    *,
+    timeout: float = 60,
+    attempts: int = 5,
+    cron: str | None = None,
+    time_zone: str = "UTC",
+) -> Callable[[Callable[Concatenate[Session, P], Awaitable[NextStep | None]]], Job[P]]:
+    """Register a handler by the names of its module and its function, such as `order.send_invoice`.
+
+    It may take `timeout` seconds, and is tried `attempts` times in total. With a cron line, it is
+    enqueued whenever the line is due in the time zone.
+
+    Raises ValueError for an invalid cron line and TypeError for a second handler of the same name.
+    """
+
+    def register(
+        handler: Callable[Concatenate[Session, P], Awaitable[NextStep | None]],
+    ) -> Job[P]:
+        name = f"{handler.__module__.split('.')[-2]}.{handler.__name__}"
+        if name in JOBS:
+            raise TypeError(f"{name}: another handler has this name; rename one of them")
+        validated = validate_call(config={"arbitrary_types_allowed": True})(handler)
+        registered = JOBS[name] = Job(name, validated, timeout, attempts, cron or "", time_zone)
+        if cron:
+            check_schedule(registered)
+        return registered
+
+    return register
+
+
+def check_schedule(job: Job[Any]) -> None:
+    try:
+        job.arguments()
+        job.next_due(datetime.now().astimezone())
+    except (CronSimError, ValueError) as error:
+        raise ValueError(f"{job.name}: invalid schedule {job.cron!r}: {error}") from None

@@ -1,0 +1,31 @@
+"""Settings of jobs and their workers."""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+
+from app.core.settings import EnvironmentSettings, Seconds, read_settings
+
+
+class JobSettings(EnvironmentSettings, env_prefix="JOBS_"):
+    concurrency: int = Field(default=10, ge=1)
+    """Jobs that one worker runs at the same time; each uses a database connection."""
+    poll_interval: Seconds = 1
+    """Seconds between two looks for jobs that are due; on PostgreSQL, new jobs wake workers."""
+    lease: Seconds = 30
+    """Seconds after which the jobs of a worker that died are run by others."""
+    retry_wait: Seconds = 5
+    """Seconds before the first retry; each further wait is twice as long."""
+    retry_max_wait: Seconds = 3600
+    """Maximum wait before a retry, in seconds."""
+    shutdown_timeout: Seconds = 20
+    """Seconds that a worker waits for its jobs when it is stopped; the rest is run by others."""
+    health_file: Path | None = None
+    """File that a worker touches after each look for jobs; see `python -m app.worker health`."""
+
+
+@cache
+def get_job_settings() -> JobSettings:
+    """Return the settings of jobs, read once; raises SettingsError."""
+    return read_settings(JobSettings)

@@ -1,0 +1,187 @@
+"""The worker: claims jobs that are due, and runs each in a session and a transaction of its own."""
+
+import asyncio
+import os
+import random
+import socket
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.contextvars import bind_contextvars
+
+from app.core.database import LOCKS_ROWS, SessionFactory, create_session_factory
+from app.core.driver_errors import describe
+from app.core.jobs import wakeups
+from app.core.jobs.queue import Claim, ClaimLostError, claim, finish, put_back, renew
+from app.core.jobs.registry import CURRENT_JOB, JOBS, CurrentJob, Job, PermanentError
+from app.core.jobs.schedules import Schedules
+from app.core.jobs.settings import JobSettings
+from app.core.jobs.telemetry import measure
+from app.core.models import utc_now
+
+logger = structlog.get_logger("app.jobs")
+
+DATABASE_ERRORS = (DBAPIError, PoolTimeoutError, OSError)
+# Characters of an error that are stored.
+ERROR_LENGTH = 2000
+
+
+class Worker:
+    """Runs jobs until it is stopped; any number of workers may run, on any number of machines."""
+
+    def __init__(self, engine: AsyncEngine, settings: JobSettings) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.sessions = create_session_factory(engine)
+        self.schedules = Schedules(self.sessions)
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.running: dict[asyncio.Task[str], Claim] = {}
+        self.wake = asyncio.Event()
+        self.is_stopping = False
+
+    def stop(self) -> None:
+        """Claim no more jobs, so that `run` returns; a second call cancels those that run."""
+        if self.is_stopping:
+            for task in self.running:
+                task.cancel()
+        self.is_stopping = True
+        self.wake.set()
+
+    async def run(self) -> None:
+        """Run jobs until `stop` is called; a database that fails is waited for."""
+        background = [
+            asyncio.create_task(wakeups.listen(self.engine, self.wake.set)),
+            asyncio.create_task(self._renew_leases()),
+        ]
+        try:
+            while not self.is_stopping:
+                self.wake.clear()
+                if await self._claim_jobs():
+                    self._record_health()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.wake.wait(), self.settings.poll_interval)
+            if self.running:
+                await asyncio.wait(self.running, timeout=self.settings.shutdown_timeout)
+        finally:
+            for task in [*self.running, *background]:
+                task.cancel()
+            await asyncio.gather(*self.running, *background, return_exceptions=True)
+
+    async def _claim_jobs(self) -> bool:
+        """Start as many jobs as are due and fit; return False if the database fails."""
+        try:
+            await self.schedules.enqueue_due()
+            if free := self.settings.concurrency - len(self.running):
+                async with self.sessions() as session:
+                    await session.connection(execution_options=wakeups.CLAIM_OPTIONS)
+                    lease = self.settings.lease
+                    claims = await claim(session, JOBS, free, self.name, lease)
+                for claimed in claims:
+                    self._start(claimed)
+        except DATABASE_ERRORS as error:
+            logger.warning("no jobs claimed: the database failed", **describe(error))
+            return False
+        return True
+
+    def _start(self, claimed: Claim) -> None:
+        task = asyncio.create_task(run_job(claimed, self.sessions, self.settings))
+        self.running[task] = claimed
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[str]) -> None:
+        del self.running[task]
+        self.wake.set()
+
+    async def _renew_leases(self) -> None:
+        """Extend the leases of running jobs, and cancel those that were cancelled or lost."""
+        while True:
+            await asyncio.sleep(self.settings.lease / 3)
+            running = [*self.running.items()]
+            try:
+                async with self.sessions() as session:
+                    claims = [claimed for _, claimed in running]
+                    left = await renew(session, claims, self.name, self.settings.lease)
+            except DATABASE_ERRORS as error:
+                logger.warning("leases not renewed: the database failed", **describe(error))
+                continue
+            for task, claimed in running:
+                if claimed.id not in left:
+                    task.cancel()
+
+    def _record_health(self) -> None:
+        if self.settings.health_file:
+            self.settings.health_file.touch()
+
+
+async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobSettings) -> str:
+    """Run a claimed job, and return its outcome: done, lost, retried or failed.
+
+    If it fails, it is put back with its error: for a retry, or for `requeue` after the last one. If
+    it is cancelled, it is put back as it was.
+    """
+    job = JOBS[claimed.name]
+    CURRENT_JOB.set(CurrentJob(claimed.id, claimed.name, claimed.attempt))
+    bind_contextvars(job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempt)
+    if claimed.request_id:
+        bind_contextvars(request_id=claimed.request_id)
+    with measure(claimed) as measured:
+        try:
+            await _run_handler(job, claimed, sessions)
+        except ClaimLostError:
+            logger.warning("job rolled back: it was cancelled, or another worker has claimed it")
+            outcome = "lost"
+        except asyncio.CancelledError:
+            await _put_back(sessions, claimed, due_at=utc_now(), attempts=claimed.attempt - 1)
+            raise
+        except Exception as error:
+            outcome = await _retry_or_fail(job, claimed, sessions, settings, error)
+        else:
+            logger.info("job done")
+            outcome = "done"
+        measured["outcome"] = outcome
+    return outcome
+
+
+async def _run_handler(job: Job[Any], claimed: Claim, sessions: SessionFactory) -> None:
+    if claimed.attempt > job.attempts:
+        raise PermanentError("the workers that ran the job died, or lost their leases")
+    async with asyncio.timeout(job.timeout), sessions() as session:
+        # As a request that is retried does: see app.core.middleware.retries.
+        session.info[LOCKS_ROWS] = claimed.attempt > 1
+        next_step = await job(session, **claimed.arguments)
+        await finish(session, claimed, next_step)
+        await session.commit()
+
+
+async def _retry_or_fail(
+    job: Job[Any],
+    claimed: Claim,
+    sessions: SessionFactory,
+    settings: JobSettings,
+    error: Exception,
+) -> str:
+    message = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
+    if claimed.attempt >= job.attempts or isinstance(error, PermanentError):
+        logger.error("job failed", exc_info=error)
+        await _put_back(sessions, claimed, due_at=None, failed_at=utc_now(), error=message)
+        return "failed"
+    wait = min(settings.retry_wait * 2 ** (claimed.attempt - 1), settings.retry_max_wait)
+    # Jobs that failed together are not retried together.
+    seconds = wait * random.uniform(0.5, 1)  # noqa: S311
+    logger.warning("job failed and will be retried", seconds=round(seconds, 3), exc_info=error)
+    await _put_back(sessions, claimed, due_at=utc_now() + timedelta(seconds=seconds), error=message)
+    return "retried"
+
+
+async def _put_back(sessions: SessionFactory, claimed: Claim, **values: Any) -> None:
+    try:
+        async with sessions() as session:
+            await put_back(session, claimed, **values)
+    except DATABASE_ERRORS as error:
+        logger.warning("job not put back: its lease will end", **describe(error))

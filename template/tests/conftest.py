@@ -38,6 +38,10 @@ GENERATE_REVISION = (
 )
 
 StatementLimit: TypeAlias = Callable[[int], AbstractContextManager[None]]
+# Those of features.
+pytest_plugins = [
+    f"tests.core.{path.parent.name}.fixtures" for path in CORE_TESTS.glob("*/fixtures.py")
+]
 # How statements begin that open and close transactions.
 TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT")
 

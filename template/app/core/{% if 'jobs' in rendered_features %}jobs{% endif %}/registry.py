@@ -115,9 +115,10 @@ def job(
         if name in JOBS:
             raise TypeError(f"{name}: another handler has this name; rename one of them")
         validated = validate_call(config={"arbitrary_types_allowed": True})(handler)
-        registered = JOBS[name] = Job(name, validated, timeout, attempts, cron or "", time_zone)
+        registered = Job(name, validated, timeout, attempts, cron or "", time_zone)
         if cron:
             check_schedule(registered)
+        JOBS[name] = registered
         return registered
 
     return register

@@ -8,7 +8,7 @@ from pydantic import Field
 from app.core.settings import EnvironmentSettings, Seconds, read_settings
 
 
-class JobSettings(EnvironmentSettings, env_prefix="JOBS_"):
+class JobsSettings(EnvironmentSettings, env_prefix="JOBS_"):
     concurrency: int = Field(default=10, ge=1)
     """Jobs that one worker runs at the same time; each uses a database connection."""
     poll_interval: Seconds = 1
@@ -26,6 +26,6 @@ class JobSettings(EnvironmentSettings, env_prefix="JOBS_"):
 
 
 @cache
-def get_job_settings() -> JobSettings:
+def get_jobs_settings() -> JobsSettings:
     """Return the settings of jobs, read once; raises SettingsError."""
-    return read_settings(JobSettings)
+    return read_settings(JobsSettings)

@@ -21,7 +21,7 @@ from app.core.jobs import wakeups
 from app.core.jobs.queue import Claim, ClaimLostError, claim, finish, put_back, renew
 from app.core.jobs.registry import CURRENT_JOB, JOBS, CurrentJob, Job, PermanentError
 from app.core.jobs.schedules import Schedules
-from app.core.jobs.settings import JobSettings
+from app.core.jobs.settings import JobsSettings
 from app.core.jobs.telemetry import measure
 from app.core.models import utc_now
 
@@ -35,7 +35,7 @@ ERROR_LENGTH = 2000
 class Worker:
     """Runs jobs until it is stopped; any number of workers may run, on any number of machines."""
 
-    def __init__(self, engine: AsyncEngine, settings: JobSettings) -> None:
+    def __init__(self, engine: AsyncEngine, settings: JobsSettings) -> None:
         self.engine = engine
         self.settings = settings
         self.sessions = create_session_factory(engine)
@@ -119,20 +119,19 @@ class Worker:
             self.settings.health_file.touch()
 
 
-async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobSettings) -> str:
+async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobsSettings) -> str:
     """Run a claimed job, and return its outcome: done, lost, retried or failed.
 
     If it fails, it is put back with its error: for a retry, or for `requeue` after the last one. If
     it is cancelled, it is put back as it was.
     """
     job = JOBS[claimed.name]
-    CURRENT_JOB.set(CurrentJob(claimed.id, claimed.name, claimed.attempt))
     bind_contextvars(job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempt)
     if claimed.request_id:
         bind_contextvars(request_id=claimed.request_id)
     with measure(claimed) as measured:
         try:
-            await _run_handler(job, claimed, sessions)
+            await run_handler(claimed, sessions)
         except ClaimLostError:
             logger.warning("job rolled back: it was cancelled, or another worker has claimed it")
             outcome = "lost"
@@ -148,9 +147,15 @@ async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobSetting
     return outcome
 
 
-async def _run_handler(job: Job[Any], claimed: Claim, sessions: SessionFactory) -> None:
+async def run_handler(claimed: Claim, sessions: SessionFactory) -> None:
+    """Run the handler of a job, and delete the job in its transaction.
+
+    Raises what the handler raises, TimeoutError, or ClaimLostError; nothing is committed then.
+    """
+    job = JOBS[claimed.name]
     if claimed.attempt > job.attempts:
         raise PermanentError("the workers that ran the job died, or lost their leases")
+    CURRENT_JOB.set(CurrentJob(claimed.id, claimed.name, claimed.attempt))
     async with asyncio.timeout(job.timeout), sessions() as session:
         # As a request that is retried does: see app.core.middleware.retries.
         session.info[LOCKS_ROWS] = claimed.attempt > 1
@@ -163,7 +168,7 @@ async def _retry_or_fail(
     job: Job[Any],
     claimed: Claim,
     sessions: SessionFactory,
-    settings: JobSettings,
+    settings: JobsSettings,
     error: Exception,
 ) -> str:
     message = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]

@@ -1,0 +1,65 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.core.database import SessionFactory, create_session_factory
+from app.core.jobs.models import JobSchedule, QueuedJob
+from app.core.jobs.settings import JobsSettings
+from app.core.jobs.worker import Worker
+from tests.core.jobs import handlers
+
+# Fast enough for tests.
+SETTINGS: dict[str, Any] = {"poll_interval": 0.02, "retry_wait": 0.001, "shutdown_timeout": 5}
+
+
+@pytest.fixture
+async def sessions(engine: AsyncEngine) -> AsyncIterator[SessionFactory]:
+    """Sessions that commit, on a database with a table for the effects of jobs."""
+    handlers.started.clear()
+    handlers.release.clear()
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE test__effect (name VARCHAR(100))"))
+    yield create_session_factory(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TABLE test__effect"))
+        await connection.execute(delete(QueuedJob))
+        await connection.execute(delete(JobSchedule))
+
+
+@pytest.fixture
+async def effects(sessions: SessionFactory) -> Callable[[], Awaitable[list[str]]]:
+    async def read() -> list[str]:
+        async with sessions() as session:
+            return [*(await session.scalars(text("SELECT name FROM test__effect ORDER BY name")))]
+
+    return read
+
+
+@pytest.fixture
+def working(engine: AsyncEngine, sessions: SessionFactory) -> Callable[..., Any]:
+    """`async with working() as worker:` runs a worker in the test's process."""
+
+    @asynccontextmanager
+    async def run(**settings: Any) -> AsyncIterator[Worker]:
+        worker = Worker(engine, JobsSettings(**SETTINGS | settings))
+        task = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            if not worker.is_stopping:
+                worker.stop()
+            await task
+
+    return run
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+    """Wait until a condition holds. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -1,0 +1,55 @@
+"""Handlers of jobs that tests enqueue; each effect is a row of the table `test__effect`."""
+
+import asyncio
+
+from sqlalchemy import text
+
+from app.core.database import Session
+from app.core.jobs import NextStep, PermanentError, current_job, job
+
+EFFECT = text("INSERT INTO test__effect (name) VALUES (:name)")
+started = asyncio.Event()
+release = asyncio.Event()
+
+
+@job()
+async def write(session: Session, name: str) -> None:
+    await session.execute(EFFECT, {"name": name})
+
+
+@job(attempts=3)
+async def fail(session: Session, name: str) -> None:
+    await session.execute(EFFECT, {"name": name})
+    raise ValueError(f"{name} failed")
+
+
+@job()
+async def fail_at_once(session: Session) -> None:
+    raise PermanentError("never again")
+
+
+@job()
+async def succeed_later(session: Session, name: str) -> None:
+    await session.execute(EFFECT, {"name": name})
+    if current_job().attempt == 1:
+        raise ValueError("not yet")
+
+
+@job(timeout=0.05)
+async def exceed_timeout(session: Session) -> None:
+    await asyncio.sleep(10)
+
+
+@job()
+async def wait(session: Session, name: str) -> None:
+    """Wait until a test sets `release`, and write."""
+    # Not before: on SQLite, no other transaction could write meanwhile.
+    started.set()
+    await release.wait()
+    await session.execute(EFFECT, {"name": name})
+
+
+@job()
+async def count_down(session: Session, number: int) -> NextStep | None:
+    await session.execute(EFFECT, {"name": str(number)})
+    return NextStep(number=number - 1) if number else None

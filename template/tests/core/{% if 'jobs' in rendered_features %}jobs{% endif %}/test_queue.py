@@ -1,0 +1,116 @@
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from app.core.database import SessionFactory
+from app.core.jobs import cancel, enqueue
+from app.core.jobs.models import QueuedJob
+from app.core.jobs.queue import claim
+from app.core.jobs.registry import JOBS, job
+from tests.core.jobs import handlers
+from tests.core.jobs.fixtures import JobRunner
+
+
+async def count(sessions: SessionFactory) -> int | None:
+    async with sessions() as session:
+        return await session.scalar(select(func.count()).select_from(QueuedJob))
+
+
+async def test_commit_keeps_the_job(sessions: SessionFactory) -> None:
+    async with sessions() as session:
+        key = await enqueue(session, handlers.write, name="one")
+        await session.commit()
+    async with sessions() as session:
+        stored = await session.get_one(QueuedJob, key)
+        assert (stored.name, stored.arguments) == ("jobs.write", {"name": "one"})
+
+
+async def test_rollback_leaves_no_job(sessions: SessionFactory) -> None:
+    async with sessions() as session:
+        await enqueue(session, handlers.write, name="one")
+        await session.rollback()
+    assert await count(sessions) == 0
+
+
+async def test_unknown_arguments_are_rejected(sessions: SessionFactory) -> None:
+    async with sessions() as session:
+        with pytest.raises(TypeError, match="missing a required argument: 'name'"):
+            await enqueue(session, handlers.write, nam="one")  # type: ignore[call-arg]
+
+
+async def test_one_job_per_unique_key(sessions: SessionFactory) -> None:
+    unique = handlers.write.with_options(unique_key="report")
+    async with sessions.begin() as session:
+        assert await enqueue(session, unique, "one")
+        assert await enqueue(session, unique, "two") is None
+        # The transaction goes on.
+        assert await enqueue(session, handlers.write, "three")
+    assert await count(sessions) == 2
+
+
+async def test_order_of_priorities_and_delays(
+    jobs: JobRunner, session_factory: SessionFactory
+) -> None:
+    async with session_factory.begin() as session:
+        await enqueue(session, handlers.write.with_options(delay=timedelta(hours=1)), "later")
+        await enqueue(session, handlers.write.with_options(priority=1), "last")
+        await enqueue(session, handlers.write, "second")
+        await enqueue(session, handlers.write.with_options(priority=-1), "first")
+    async with session_factory() as session:
+        claims = await claim(session, JOBS, limit=10, worker="test", lease=60)
+    assert [claimed.arguments["name"] for claimed in claims] == ["first", "second", "last"]
+
+
+async def test_claimed_jobs_are_not_claimed_again(sessions: SessionFactory) -> None:
+    async with sessions.begin() as session:
+        for number in range(3):
+            await enqueue(session, handlers.write, str(number))
+    claimed = []
+    for worker in ("one", "two", "three"):
+        async with sessions() as session:
+            claims = await claim(session, JOBS, limit=2, worker=worker, lease=60)
+            claimed.append([row.arguments["name"] for row in claims])
+    assert claimed == [["0", "1"], ["2"], []]
+
+
+async def test_ended_leases_are_claimed_again(sessions: SessionFactory) -> None:
+    async with sessions.begin() as session:
+        await enqueue(session, handlers.write, "one")
+    attempts = []
+    for _ in range(2):
+        async with sessions() as session:
+            claims = await claim(session, JOBS, limit=2, worker="test", lease=-1)
+            attempts += [row.attempt for row in claims]
+    assert attempts == [1, 2]
+
+
+async def test_jobs_without_a_handler_stay_in_the_queue(sessions: SessionFactory) -> None:
+    async with sessions.begin() as session:
+        await enqueue(session, handlers.write, "one")
+    async with sessions() as session:
+        assert await claim(session, ["jobs.other"], limit=2, worker="old", lease=60) == []
+
+
+async def test_cancelled_jobs_are_deleted(sessions: SessionFactory) -> None:
+    async with sessions.begin() as session:
+        key = await enqueue(session, handlers.write, "one")
+        assert key
+        assert await cancel(session, key) == 1
+        assert await cancel(session, key) == 0
+
+
+def test_two_handlers_of_one_name_are_rejected() -> None:
+    with pytest.raises(TypeError, match=r"jobs\.write: another handler has this name"):
+        job()(handlers.write.handler)
+
+
+def test_invalid_cron_lines_are_rejected() -> None:
+    async def report(session: object) -> None: ...
+
+    report.__module__ = "app.modules.item.jobs"
+    with pytest.raises(
+        ValueError, match=r"item\.report: invalid schedule '61 \* \* \* \*': Bad minute"
+    ):
+        job(cron="61 * * * *")(report)
+    assert "item.report" not in JOBS

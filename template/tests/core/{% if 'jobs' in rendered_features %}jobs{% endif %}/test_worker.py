@@ -1,0 +1,209 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import select, update
+
+from app.core.database import SessionFactory
+from app.core.jobs import Job, cancel, enqueue, requeue
+from app.core.jobs.models import QueuedJob
+from app.core.models import utc_now
+from tests.core.jobs import handlers
+from tests.core.jobs.conftest import until
+
+Working = Callable[..., Any]
+Effects = Callable[[], Awaitable[list[str]]]
+
+
+async def add(sessions: SessionFactory, job: Job[Any], *arguments: Any) -> Any:
+    async with sessions.begin() as session:
+        return await enqueue(session, job, *arguments)
+
+
+async def stored(sessions: SessionFactory) -> list[QueuedJob]:
+    async with sessions() as session:
+        return [*await session.scalars(select(QueuedJob))]
+
+
+async def test_effects_happen_once(
+    sessions: SessionFactory, working: Working, effects: Effects
+) -> None:
+    names = [f"{number:03}" for number in range(100)]
+    for name in names:
+        await add(sessions, handlers.write, name)
+
+    async def is_done() -> bool:
+        return not await stored(sessions)
+
+    async with working(), working():
+        await until(is_done)
+    assert await effects() == names
+
+
+async def test_failed_attempts_leave_no_effect(
+    sessions: SessionFactory, working: Working, effects: Effects
+) -> None:
+    await add(sessions, handlers.fail, "one")
+
+    async def has_failed() -> bool:
+        (job,) = await stored(sessions)
+        return job.failed_at is not None
+
+    async with working():
+        await until(has_failed)
+    (job,) = await stored(sessions)
+    assert (job.attempts, job.error, job.due_at, job.worker) == (
+        3,
+        "ValueError: one failed",
+        None,
+        None,
+    )
+    assert await effects() == []
+
+
+async def test_permanent_errors_are_not_retried(sessions: SessionFactory, working: Working) -> None:
+    await add(sessions, handlers.fail_at_once)
+
+    async def has_failed() -> bool:
+        (job,) = await stored(sessions)
+        return job.failed_at is not None
+
+    async with working():
+        await until(has_failed)
+    (job,) = await stored(sessions)
+    assert (job.attempts, job.error) == (1, "PermanentError: never again")
+
+
+async def test_retry_after_an_error(
+    sessions: SessionFactory, working: Working, effects: Effects
+) -> None:
+    await add(sessions, handlers.succeed_later, "one")
+
+    async def is_done() -> bool:
+        return not await stored(sessions)
+
+    async with working():
+        await until(is_done)
+    assert await effects() == ["one"]
+
+
+async def test_requeued_jobs_run_again(sessions: SessionFactory, working: Working) -> None:
+    await add(sessions, handlers.fail_at_once)
+
+    async def has_failed() -> bool:
+        (job,) = await stored(sessions)
+        return job.failed_at is not None
+
+    async with working():
+        await until(has_failed)
+    async with sessions.begin() as session:
+        assert await requeue(session) == 1
+    (job,) = await stored(sessions)
+    assert (job.attempts, job.failed_at) == (0, None)
+    assert job.due_at
+
+
+async def test_timeouts_are_failures(sessions: SessionFactory, working: Working) -> None:
+    await add(sessions, handlers.exceed_timeout)
+
+    async def has_been_tried() -> bool:
+        (job,) = await stored(sessions)
+        return job.error is not None
+
+    async with working():
+        await until(has_been_tried)
+    (job,) = await stored(sessions)
+    assert job.error
+    assert job.error.startswith("TimeoutError")
+
+
+async def test_steps_are_transactions_of_their_own(
+    sessions: SessionFactory, working: Working, effects: Effects
+) -> None:
+    await add(sessions, handlers.count_down.with_options(unique_key="count", priority=3), 3)
+
+    async def is_done() -> bool:
+        return not await stored(sessions)
+
+    async with working():
+        await until(is_done)
+    assert await effects() == ["0", "1", "2", "3"]
+
+
+async def test_cancelled_running_jobs_are_rolled_back(
+    sessions: SessionFactory, working: Working, effects: Effects
+) -> None:
+    key = await add(sessions, handlers.wait, "one")
+    async with working(lease=0.1) as worker:
+        await asyncio.wait_for(handlers.started.wait(), 5)
+        async with sessions.begin() as session:
+            assert await cancel(session, key) == 1
+
+        async def has_ended() -> bool:
+            return not worker.running
+
+        # The next renewal of the lease finds out.
+        await until(has_ended)
+    assert await effects() == []
+
+
+async def test_lost_claims_are_rolled_back(
+    sessions: SessionFactory, working: Working, effects: Effects
+) -> None:
+    key = await add(sessions, handlers.wait, "one")
+    async with working(lease=1000):
+        await asyncio.wait_for(handlers.started.wait(), 5)
+        # Another worker claims it after the end of the lease.
+        async with sessions.begin() as session:
+            await session.execute(
+                update(QueuedJob).where(QueuedJob.id == key).values(attempts=QueuedJob.attempts + 1)
+            )
+        handlers.release.set()
+    assert await effects() == []
+    assert len(await stored(sessions)) == 1
+
+
+async def test_stopped_workers_finish_their_jobs(
+    sessions: SessionFactory, working: Working, effects: Effects
+) -> None:
+    await add(sessions, handlers.wait, "one")
+    async with working() as worker:
+        await asyncio.wait_for(handlers.started.wait(), 5)
+        worker.stop()
+        await asyncio.sleep(0.1)
+        handlers.release.set()
+    assert await effects() == ["one"]
+
+
+async def test_stopped_workers_put_back_jobs_that_take_longer(
+    sessions: SessionFactory, working: Working, effects: Effects
+) -> None:
+    await add(sessions, handlers.wait, "one")
+    async with working(shutdown_timeout=0.05):
+        await asyncio.wait_for(handlers.started.wait(), 5)
+    (job,) = await stored(sessions)
+    assert (job.attempts, job.worker, job.error) == (0, None, None)
+    assert job.due_at
+    assert job.due_at <= utc_now()
+    assert await effects() == []
+
+
+async def test_jobs_that_kill_their_workers_fail(
+    sessions: SessionFactory, working: Working
+) -> None:
+    key = await add(sessions, handlers.write, "one")
+    async with sessions.begin() as session:
+        await session.execute(
+            update(QueuedJob)
+            .where(QueuedJob.id == key)
+            .values(attempts=handlers.write.attempts, worker="dead", due_at=utc_now())
+        )
+
+    async def has_failed() -> bool:
+        (job,) = await stored(sessions)
+        return job.failed_at is not None
+
+    async with working():
+        await until(has_failed)
+    (job,) = await stored(sessions)
+    assert job.error == "PermanentError: the workers that ran the job died, or lost their leases"

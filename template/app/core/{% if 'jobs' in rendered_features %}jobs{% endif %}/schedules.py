@@ -1,7 +1,10 @@
 """Schedules: jobs with a cron line are enqueued once per due time, however many workers run."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
+
+from sqlalchemy.exc import IntegrityError
 
 from app.core.database import Session, SessionFactory
 from app.core.jobs.models import JobSchedule
@@ -21,8 +24,10 @@ class Schedules:
         """Enqueue the jobs whose time has come; those missed while no worker ran, once."""
         for job in JOBS.values():
             if job.cron and self.due_at.get(job.name, utc_now()) <= utc_now():
-                async with self.sessions.begin() as session:
-                    self.due_at[job.name] = await enqueue_if_due(session, job)
+                # Another worker has just inserted the schedule.
+                with suppress(IntegrityError):
+                    async with self.sessions.begin() as session:
+                        self.due_at[job.name] = await enqueue_if_due(session, job)
 
 
 async def enqueue_if_due(session: Session, job: Job[Any]) -> datetime:

@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from sqlalchemy import delete, text
@@ -12,6 +12,9 @@ from app.core.jobs.models import JobSchedule, QueuedJob
 from app.core.jobs.settings import JobsSettings
 from app.core.jobs.worker import Worker
 from tests.core.jobs import handlers
+
+Working: TypeAlias = Callable[..., Any]
+Effects: TypeAlias = Callable[[], Awaitable[list[str]]]
 
 # Fast enough for tests.
 SETTINGS: dict[str, Any] = {"poll_interval": 0.02, "retry_wait": 0.001, "shutdown_timeout": 5}
@@ -32,7 +35,7 @@ async def sessions(engine: AsyncEngine) -> AsyncIterator[SessionFactory]:
 
 
 @pytest.fixture
-async def effects(sessions: SessionFactory) -> Callable[[], Awaitable[list[str]]]:
+async def effects(sessions: SessionFactory) -> Effects:
     async def read() -> list[str]:
         async with sessions() as session:
             return [*(await session.scalars(text("SELECT name FROM test__effect ORDER BY name")))]
@@ -41,7 +44,7 @@ async def effects(sessions: SessionFactory) -> Callable[[], Awaitable[list[str]]
 
 
 @pytest.fixture
-def working(engine: AsyncEngine, sessions: SessionFactory) -> Callable[..., Any]:
+def working(engine: AsyncEngine, sessions: SessionFactory) -> Working:
     """`async with working() as worker:` runs a worker in the test's process."""
 
     @asynccontextmanager

@@ -17,6 +17,10 @@ async def write(session: Session, name: str) -> None:
     await session.execute(EFFECT, {"name": name})
 
 
+@job()
+async def do_nothing(session: Session, name: str) -> None: ...
+
+
 @job(attempts=3)
 async def fail(session: Session, name: str) -> None:
     await session.execute(EFFECT, {"name": name})

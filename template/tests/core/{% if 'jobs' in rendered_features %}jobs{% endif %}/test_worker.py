@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import select, update
@@ -9,10 +8,7 @@ from app.core.jobs import Job, cancel, enqueue, requeue
 from app.core.jobs.models import QueuedJob
 from app.core.models import utc_now
 from tests.core.jobs import handlers
-from tests.core.jobs.conftest import until
-
-Working = Callable[..., Any]
-Effects = Callable[[], Awaitable[list[str]]]
+from tests.core.jobs.conftest import Effects, Working, until
 
 
 async def add(sessions: SessionFactory, job: Job[Any], *arguments: Any) -> Any:

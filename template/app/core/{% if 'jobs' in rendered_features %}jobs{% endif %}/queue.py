@@ -140,7 +140,7 @@ async def renew(session: Session, claims: Iterable[Claim], worker: str, lease: f
 
 
 async def finish(session: Session, claim: Claim, next_step: NextStep | None) -> None:
-    """Delete a job, and insert its next step, in the transaction of its handler.
+    """Delete a job, insert its next step, and commit the transaction of its handler.
 
     Raises ClaimLostError if the job is not claimed by this run any more.
     """
@@ -149,6 +149,7 @@ async def finish(session: Session, claim: Claim, next_step: NextStep | None) -> 
     if next_step:
         step = replace(JOBS[claim.name], priority=claim.priority, unique_key=claim.unique_key)
         await insert_job(session, step, next_step.arguments)
+    await session.commit()
 
 
 async def put_back(session: Session, claim: Claim, **values: Any) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from inspect import signature
-from typing import Any, Concatenate, Generic, ParamSpec
+from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,9 @@ class NextStep:
 
     def __init__(self, **arguments: Any) -> None:
         self.arguments: dict[str, Any] = to_jsonable_python(arguments)
+
+
+Handler: TypeAlias = Callable[Concatenate[Session, P], Awaitable[NextStep | None]]
 
 
 class PermanentError(Exception):
@@ -43,13 +46,13 @@ class Job(Generic[P]):
     """A handler, and how its jobs run; `enqueue` takes it with the handler's arguments."""
 
     name: str
-    handler: Callable[Concatenate[Session, P], Awaitable[NextStep | None]]
+    handler: Handler[P]
     timeout: float
     attempts: int
     # Empty if it is not scheduled.
     cron: str
     time_zone: str
-    delay: timedelta = field(default=timedelta())
+    delay: timedelta = timedelta()
     priority: int = 0
     unique_key: str | None = None
 
@@ -94,12 +97,8 @@ def current_job() -> CurrentJob:
 
 
 def job(
-    *,
-    timeout: float = 60,
-    attempts: int = 5,
-    cron: str | None = None,
-    time_zone: str = "UTC",
-) -> Callable[[Callable[Concatenate[Session, P], Awaitable[NextStep | None]]], Job[P]]:
+    *, timeout: float = 60, attempts: int = 5, cron: str | None = None, time_zone: str = "UTC"
+) -> Callable[[Handler[P]], Job[P]]:
     """Register a handler by the names of its module and its function, such as `order.send_invoice`.
 
     It may take `timeout` seconds, and is tried `attempts` times in total. With a cron line, it is
@@ -108,9 +107,7 @@ def job(
     Raises ValueError for an invalid cron line and TypeError for a second handler of the same name.
     """
 
-    def register(
-        handler: Callable[Concatenate[Session, P], Awaitable[NextStep | None]],
-    ) -> Job[P]:
+    def register(handler: Handler[P]) -> Job[P]:
         name = f"{handler.__module__.split('.')[-2]}.{handler.__name__}"
         if name in JOBS:
             raise TypeError(f"{name}: another handler has this name; rename one of them")

@@ -161,7 +161,6 @@ async def run_handler(claimed: Claim, sessions: SessionFactory) -> None:
         session.info[LOCKS_ROWS] = claimed.attempt > 1
         next_step = await job(session, **claimed.arguments)
         await finish(session, claimed, next_step)
-        await session.commit()
 
 
 async def _retry_or_fail(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
+    or_,
     select,
     update,
 )
@@ -98,12 +99,15 @@ def _traceparent() -> str | None:
     return carrier.get("traceparent")
 
 
-async def cancel(session: Session, *ids: UUID) -> int:
-    """Delete jobs, also failed ones, and return how many there were.
+async def cancel(session: Session, *ids: UUID, unique_key: str | None = None) -> int:
+    """Delete jobs by id or by key, also failed ones, and return how many there were.
 
     If one is running, its transaction will be rolled back.
     """
-    return await execute(session, delete(TABLE).where(TABLE.c.id.in_(ids)))
+    # An empty list matches nothing; NULL would match all jobs without a key.
+    keys = [] if unique_key is None else [unique_key]
+    named = or_(TABLE.c.id.in_(ids), TABLE.c.unique_key.in_(keys))
+    return await execute(session, delete(TABLE).where(named))
 
 
 async def requeue(session: Session, *ids: UUID) -> int:

@@ -49,9 +49,8 @@ class Job(Generic[P]):
     handler: Handler[P]
     timeout: float
     attempts: int
-    # Empty if it is not scheduled.
-    cron: str
-    time_zone: str
+    # A cron line and a time zone; empty if it is not scheduled.
+    schedule: str
     delay: timedelta = timedelta()
     priority: int = 0
     unique_key: str | None = None
@@ -83,8 +82,9 @@ class Job(Generic[P]):
         return await self.handler(session, *args, **kwargs)
 
     def next_due(self, after: datetime) -> datetime:
-        """Return the first time after another that the cron line names."""
-        return next(CronSim(self.cron, after.astimezone(ZoneInfo(self.time_zone))))
+        """Return the first time after another at which the schedule is due."""
+        cron, _, time_zone = self.schedule.rpartition(" ")
+        return next(CronSim(cron, after.astimezone(ZoneInfo(time_zone))))
 
 
 JOBS: dict[str, Job[Any]] = {}
@@ -112,8 +112,9 @@ def job(
         if name in JOBS:
             raise TypeError(f"{name}: another handler has this name; rename one of them")
         validated = validate_call(config={"arbitrary_types_allowed": True})(handler)
-        registered = Job(name, validated, timeout, attempts, cron or "", time_zone)
-        if cron:
+        schedule = f"{cron} {time_zone}" if cron else ""
+        registered = Job(name, validated, timeout, attempts, schedule)
+        if schedule:
             check_schedule(registered)
         JOBS[name] = registered
         return registered
@@ -126,4 +127,4 @@ def check_schedule(job: Job[Any]) -> None:
         job.arguments()
         job.next_due(datetime.now().astimezone())
     except (CronSimError, ValueError) as error:
-        raise ValueError(f"{job.name}: invalid schedule {job.cron!r}: {error}") from None
+        raise ValueError(f"{job.name}: invalid schedule {job.schedule!r}: {error}") from None

@@ -23,7 +23,7 @@ class Schedules:
     async def enqueue_due(self) -> None:
         """Enqueue the jobs whose time has come; those missed while no worker ran, once."""
         for job in JOBS.values():
-            if job.cron and self.due_at.get(job.name, utc_now()) <= utc_now():
+            if job.schedule and self.due_at.get(job.name, utc_now()) <= utc_now():
                 # Another worker has just inserted the schedule.
                 with suppress(IntegrityError):
                     async with self.sessions.begin() as session:
@@ -36,10 +36,10 @@ async def enqueue_if_due(session: Session, job: Job[Any]) -> datetime:
     # Locked, so that another worker waits, and then sees the next due time.
     schedule = await session.get(JobSchedule, job.name, with_for_update=True)
     if schedule is None:
-        schedule = JobSchedule(name=job.name, cron=job.cron, due_at=job.next_due(now))
+        schedule = JobSchedule(name=job.name, cron=job.schedule, due_at=job.next_due(now))
         session.add(schedule)
-    elif schedule.cron != job.cron:
-        schedule.cron, schedule.due_at = job.cron, job.next_due(now)
+    elif schedule.cron != job.schedule:
+        schedule.cron, schedule.due_at = job.schedule, job.next_due(now)
     elif schedule.due_at <= now:
         await enqueue(session, job)
         schedule.due_at = job.next_due(now)

@@ -94,10 +94,15 @@ async def test_jobs_without_a_handler_stay_in_the_queue(sessions: SessionFactory
 
 async def test_cancelled_jobs_are_deleted(sessions: SessionFactory) -> None:
     async with sessions.begin() as session:
+        await enqueue(session, handlers.write, "other")
         key = await enqueue(session, handlers.write, "one")
+        await enqueue(session, handlers.write.with_options(unique_key="two"), "two")
         assert key
         assert await cancel(session, key) == 1
         assert await cancel(session, key) == 0
+        assert await cancel(session, unique_key="two") == 1
+        assert await cancel(session) == 0
+    assert await count(sessions) == 1
 
 
 def test_two_handlers_of_one_name_are_rejected() -> None:
@@ -110,7 +115,7 @@ def test_invalid_cron_lines_are_rejected() -> None:
 
     report.__module__ = "app.modules.item.jobs"
     with pytest.raises(
-        ValueError, match=r"item\.report: invalid schedule '61 \* \* \* \*': Bad minute"
+        ValueError, match=r"item\.report: invalid schedule '61 \* \* \* \* UTC': Bad minute"
     ):
         job(cron="61 * * * *")(report)
     assert "item.report" not in JOBS

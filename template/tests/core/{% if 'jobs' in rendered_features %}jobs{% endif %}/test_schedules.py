@@ -11,6 +11,7 @@ from app.core.jobs.registry import JOBS, Job, job
 from app.core.jobs.schedules import Schedules, enqueue_if_due
 from app.core.models import utc_now
 
+CRON = "0 3 * * * Europe/Berlin"
 ONE_HOUR = timedelta(hours=1)
 
 
@@ -22,7 +23,7 @@ def report() -> Iterator[Job[[]]]:
     JOBS.pop("jobs.report")
 
 
-async def add_schedule(sessions: SessionFactory, due_at: datetime, cron: str = "0 3 * * *") -> None:
+async def add_schedule(sessions: SessionFactory, due_at: datetime, cron: str = CRON) -> None:
     async with sessions.begin() as session:
         session.add(JobSchedule(name="jobs.report", cron=cron, due_at=due_at))
 
@@ -60,7 +61,7 @@ async def test_concurrent_workers_enqueue_once(sessions: SessionFactory, report:
 
 
 async def test_changed_cron_lines_start_anew(sessions: SessionFactory, report: Job[[]]) -> None:
-    await add_schedule(sessions, utc_now() - ONE_HOUR, cron="* * * * *")
+    await add_schedule(sessions, utc_now() - ONE_HOUR, cron="* * * * * UTC")
     async with sessions.begin() as session:
         await enqueue_if_due(session, report)
     assert await enqueued(sessions) == 0

@@ -96,7 +96,9 @@ class Worker:
 
     def _end(self, task: asyncio.Task[str]) -> None:
         del self.running[task]
-        self.wake.set()
+        # Jobs are claimed in batches.
+        if len(self.running) <= self.settings.concurrency // 2:
+            self.wake.set()
 
     async def _renew_leases(self) -> None:
         """Extend the leases of running jobs, and cancel those that were cancelled or lost."""
@@ -156,11 +158,17 @@ async def run_handler(claimed: Claim, sessions: SessionFactory) -> None:
     if claimed.attempt > job.attempts:
         raise PermanentError("the workers that ran the job died, or lost their leases")
     CURRENT_JOB.set(CurrentJob(claimed.id, claimed.name, claimed.attempt))
-    async with asyncio.timeout(job.timeout), sessions() as session:
-        # As a request that is retried does: see app.core.middleware.retries.
-        session.info[LOCKS_ROWS] = claimed.attempt > 1
-        next_step = await job(session, **claimed.arguments)
-        await finish(session, claimed, next_step)
+    session = sessions()
+    # As a request that is retried does: see app.core.middleware.retries.
+    session.info[LOCKS_ROWS] = claimed.attempt > 1
+    try:
+        async with asyncio.timeout(job.timeout):
+            next_step = await job(session, **claimed.arguments)
+            await session.run_sync(finish, claimed, next_step)
+    finally:
+        if session.in_transaction():
+            # The connection of a cancelled job returns to the pool, too.
+            await asyncio.shield(session.close())
 
 
 async def _retry_or_fail(

@@ -316,3 +316,27 @@ def test_lint_reports_a_crossed_boundary(
             code.write("\nimport app.modules.item.service\n")
     printed = made.run("lint-imports", status=1).stdout
     assert any(contract in text and "BROKEN" in text for text in printed.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("app/core/errors.py", "import app.worker", "main | worker > modules > core"),
+        ("app/modules/item/service.py", "import app.modules.item.jobs", "router > jobs > service"),
+        ("app/modules/item/jobs.py", "import app.modules.item.router", "router > jobs > service"),
+        ("app/modules/item/jobs.py", "import sqlalchemy", "do not import SQLAlchemy"),
+        (
+            "app/modules/item/jobs.py",
+            "import app.modules.item.repository",
+            "only services import repositories",
+        ),
+    ],
+)
+def test_lint_reports_a_crossed_boundary_of_jobs(
+    project: Callable[..., Project], file: str, line: str, contract: str
+) -> None:
+    made = project("sqlite", features=["jobs"])
+    with (made.path / file).open("a", encoding="utf-8") as code:
+        code.write(f"\n{line}\n")
+    printed = made.run("lint-imports", status=1).stdout
+    assert any(contract in text and "BROKEN" in text for text in printed.splitlines())

@@ -336,6 +336,7 @@ def test_lint_reports_a_crossed_boundary_of_jobs(
     project: Callable[..., Project], file: str, line: str, contract: str
 ) -> None:
     made = project("sqlite", features=["jobs"])
+    (made.path / "app/modules/item/jobs.py").touch()
     with (made.path / file).open("a", encoding="utf-8") as code:
         code.write(f"\n{line}\n")
     printed = made.run("lint-imports", status=1).stdout

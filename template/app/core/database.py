@@ -157,7 +157,7 @@ async def _finish_commit(session: AsyncSession, seconds: float) -> None:
 
     Raises OutcomeUnknownError if the connection is lost or `seconds` pass without confirmation.
     """
-    commit = asyncio.create_task(session.run_sync(_commit_or_disconnect))
+    commit = asyncio.create_task(session.run_sync(commit_or_disconnect))
     await _wait_for(commit, seconds)
     while not commit.done():
         # The first cancellation disconnects cleanly, the next one drops the connection.
@@ -178,12 +178,13 @@ async def _finish_commit(session: AsyncSession, seconds: float) -> None:
         raise
 
 
-def _commit_or_disconnect(session: SyncSession) -> None:
+def commit_or_disconnect(session: SyncSession) -> None:
+    """Commit; if that fails, close the connection: its transaction may still be open."""
     connection = session.connection()
     try:
         session.commit()
     except BaseException as error:
-        # SQLAlchemy would return it to the pool, although its transaction may still be open.
+        # SQLAlchemy would return it to the pool.
         connection.invalidate(error)
         raise
 

@@ -22,7 +22,7 @@ class NextStep:
     """What a handler returns to continue in another transaction, with these arguments."""
 
     def __init__(self, **arguments: Any) -> None:
-        self.arguments: dict[str, Any] = to_jsonable_python(arguments)
+        self.arguments = arguments
 
 
 Handler: TypeAlias = Callable[Concatenate[Session, P], Awaitable[NextStep | None]]

@@ -179,6 +179,8 @@ async def _retry_or_fail(
     error: Exception,
 ) -> str:
     message = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
+    # Neither can be stored.
+    message = message.replace("\0", "").encode(errors="replace").decode()
     if claimed.attempt >= job.attempts or isinstance(error, PermanentError):
         logger.error("job failed", exc_info=error)
         await _put_back(sessions, claimed, due_at=None, failed_at=utc_now(), error=message)

@@ -137,10 +137,11 @@ async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobsSettin
         except ClaimLostError:
             logger.warning("job rolled back: it was cancelled, or another worker has claimed it")
             outcome = "lost"
-        except asyncio.CancelledError:
-            await _put_back(sessions, claimed, due_at=utc_now(), attempts=claimed.attempt - 1)
-            raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # A handler raises CancelledError, too, if it awaits a task that was cancelled.
+            if (task := asyncio.current_task()) and task.cancelling():
+                await _put_back(sessions, claimed, due_at=utc_now(), attempts=claimed.attempt - 1)
+                raise
             outcome = await _retry_or_fail(job, claimed, sessions, settings, error)
         else:
             logger.info("job done")
@@ -176,7 +177,7 @@ async def _retry_or_fail(
     claimed: Claim,
     sessions: SessionFactory,
     settings: JobsSettings,
-    error: Exception,
+    error: BaseException,
 ) -> str:
     message = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
     # Neither can be stored.

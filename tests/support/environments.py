@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from tests.support.projects import (
+    FEATURES,
     copy_template,
     given_server,
     initialize_server,
@@ -39,7 +40,8 @@ def install_environment(template: Path, shared: Path, database: str) -> Path:
     folder = shared / f"environment-{database}"
 
     def install() -> None:
-        project = render(template, shared / f"installed-{database}", database=database)
+        path = shared / f"installed-{database}"
+        project = render(template, path, database=database, features=FEATURES)
         # Each of several hundred processes would compile what it imports again.
         variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_COMPILE_BYTECODE": "1"}
         # uv would take another Python on the PATH, because this one is in an environment.

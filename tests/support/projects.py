@@ -30,11 +30,13 @@ TEMPLATE_PARTS = (
     *("CHANGELOG.md", "copier.yml", "features.jinja", "moves.jinja", "naming.jinja", "template"),
     "updates.jinja",
 )
+CONFIGURATION = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
 QUESTIONS = {
     name
-    for name, question in yaml.safe_load((ROOT / "copier.yml").read_text("utf-8")).items()
+    for name, question in CONFIGURATION.items()
     if not name.startswith("_") and question.get("when") is not False and question.get("ask", True)
 }
+FEATURES = [*CONFIGURATION["features"]["choices"].values()]
 DATABASES = ("postgresql", "mysql", "sqlite")
 # Of database URLs, and the kinds of database that they belong to.
 SCHEMES = {name: name for name in DATABASES} | {"mariadb": "mysql"}

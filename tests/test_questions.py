@@ -20,14 +20,29 @@ from tests.support.projects import DATABASES, QUESTIONS, ROOT, Project, render, 
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
-@pytest.fixture(scope="module")
-def updates() -> Any:
-    """The variables of updates.jinja."""
+def variables(file: str) -> Any:
+    """Return the variables of a Jinja file."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ROOT),
         extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
     )
-    return environment.get_template("updates.jinja").module
+    return environment.get_template(file).module
+
+
+@pytest.fixture(scope="module")
+def updates() -> Any:
+    return variables("updates.jinja")
+
+
+@pytest.fixture(scope="module")
+def features() -> Any:
+    return variables("features.jinja")
+
+
+def rendered_folders(project: Path) -> set[str]:
+    """Return the folders of a project, except those of modules."""
+    folders = {path.relative_to(project).as_posix() for path in project.rglob("*/")}
+    return {folder for folder in folders if not folder.startswith("app/modules/")}
 
 
 def answers(project: Path) -> dict[str, Any]:
@@ -111,6 +126,16 @@ def test_bad_modules_are_rejected_before_anything_is_written(
         ({"shared_tables": ["auth_%"]}, "Use letters, digits, _ - . * or ?: 'auth_%'"),
         ({"shared_tables": [""]}, "Use letters, digits, _ - . * or ?: ''"),
         ({"shared_tables": ["x" * 64]}, "Use at most 63 characters"),
+        ({"features": ["job"]}, "Invalid choice for 'features': 'job' is not in ['jobs', 'mail']"),
+        ({"features": ["mail"]}, "Add 'jobs', or remove 'mail': mail needs jobs."),
+        (
+            {"features": ["jobs"], "modules": ["queued_job"]},
+            "Remove 'jobs': its table queued_job is that of the module 'queued_job'.",
+        ),
+        (
+            {"features": ["jobs"], "shared_tables": ["queue*"]},
+            "Narrow 'queue*': it matches queued_job, which belongs to this project.",
+        ),
         ({"shared_tables": ["auth_*", "*"]}, "Narrow '*': it matches alembic_version"),
         (
             {"shared_tables": ["it??"]},
@@ -301,6 +326,7 @@ def test_the_command_line_prints_the_reason_for_a_bad_answer_last(
         ("distribution_name=x", "Omit this answer: it is derived from project_name."),
         ("module_names=[1]", "Omit this answer: it is derived from modules."),
         ("new_module_names=[]", "Omit this answer: it is derived from modules."),
+        ("rendered_features=[]", "Omit this answer: it is derived from features."),
         ("previous={modules: [item]}", "Omit this answer: it is read from .copier-answers.yml."),
         ("previous=1", "Omit this answer: it is read from .copier-answers.yml."),
     ],
@@ -327,9 +353,19 @@ def test_updates_jinja_lists_every_rendered_folder(
     template: Path, tmp_path: Path, updates: Any
 ) -> None:
     project = render(template, tmp_path / "project")
-    folders = {path.relative_to(project).as_posix() for path in project.rglob("*/")}
-    modules = {name for name in folders if name.startswith("app/modules/")}
-    assert set(updates.folders) == folders - modules
+    assert set(updates.folders) == rendered_folders(project)
+
+
+def test_features_jinja_lists_the_choices_and_the_folders_of_every_feature(
+    template: Path, tmp_path: Path, features: Any
+) -> None:
+    questions = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+    choices = [*questions["features"]["choices"].values()]
+    assert [*features.feature_table] == choices
+    without = render(template, tmp_path / "without")
+    chosen = render(template, tmp_path / "chosen", features=choices)
+    listed = [folder for row in features.feature_table.values() for folder in row["folders"]]
+    assert sorted(listed) == sorted(rendered_folders(chosen) - rendered_folders(without))
 
 
 def test_a_symbolic_link_in_place_of_a_rendered_folder_is_rejected(
@@ -342,6 +378,17 @@ def test_a_symbolic_link_in_place_of_a_rendered_folder_is_rejected(
         render(template, project)
     assert not any((project / "elsewhere").iterdir())
     assert [path.name for path in project.iterdir() if path.name != "app"] == ["elsewhere"]
+
+
+def test_a_file_in_place_of_a_folder_is_rejected_if_its_feature_is_chosen(
+    template: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "project/app/core/jobs"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    with pytest.raises(ValueError, match="Rename the file 'app/core/jobs': the template renders"):
+        render(template, tmp_path / "project", features=["jobs"])
+    render(template, tmp_path / "project")
 
 
 @pytest.mark.parametrize("pattern", ["*" * 30 + "a", "*a" * 30 + "b", "*a?" * 20 + "*b"])

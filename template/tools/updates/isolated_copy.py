@@ -58,9 +58,9 @@ def move_changes(copy: Path, changes: list[str]) -> None:
     write([path for path in changes if (copy / path).exists()], copy)
     for path in changes:
         if not (copy / path).exists():
-            delete(PROJECT_ROOT / path)
+            delete(PROJECT_ROOT, path)
     record_conflicts(copy)
-    delete(marker)
+    delete(PROJECT_ROOT, UNFINISHED)
 
 
 def write(paths: list[str], copy: Path) -> None:
@@ -85,13 +85,13 @@ def file_mode(file: Path) -> str:
     return "100755" if file.stat().st_mode & stat.S_IXUSR else "100644"
 
 
-def delete(file: Path) -> None:
-    """Delete a file, and folders that are empty then."""
-    file.unlink(missing_ok=True)
-    for folder in file.relative_to(PROJECT_ROOT).parents:
-        if folder == Path() or any((PROJECT_ROOT / folder).iterdir()):
+def delete(root: Path, path: str) -> None:
+    """Delete a file of a project, and folders that are empty then."""
+    (root / path).unlink(missing_ok=True)
+    for folder in Path(path).parents:
+        if folder == Path() or any((root / folder).iterdir()):
             return
-        (PROJECT_ROOT / folder).rmdir()
+        (root / folder).rmdir()
 
 
 def record_conflicts(copy: Path) -> None:

@@ -15,13 +15,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 # Run by its path, without an environment of the project.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.updates.comparison import find_lost, find_restored
-from tools.updates.old_version import render_version
+from tools.updates.old_version import parse_answers, render_version
 from tools.updates.repository import (
     ANSWERS,
     PROJECT_ROOT,
@@ -62,8 +61,7 @@ def check_update() -> list[str]:
     added = git_paths("ls-files", "--others", "--exclude-standard", "-z")
     compared = [path for path in [*changed, *added] if path != ANSWERS]
     before, after = read_committed(base, compared), read_files(PROJECT_ROOT, compared)
-    with TemporaryDirectory(prefix="update-") as folder:
-        rendered = render_version(read_committed(base, [ANSWERS]).get(ANSWERS, b""), Path(folder))
+    rendered = render_version(parse_answers(read_committed(base, [ANSWERS]).get(ANSWERS, b"")))
     files = rendered, before, after
     return [*find_lost(*files), *find_restored(*files), *find_ignored(base, rendered)]
 

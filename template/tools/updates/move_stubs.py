@@ -45,6 +45,11 @@ def module_name(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
+def last_name(path: str) -> str:
+    """Return the last part of the name of a module, or the name of a page: core for app/core.py."""
+    return Path(path.removesuffix("/__init__.py")).stem
+
+
 def find_uses(root: Path, names: Iterable[str], old: str) -> Iterator[str]:
     """Yield files, with a line number, that import the module at a path or contain the path."""
     is_module = old.endswith(".py") and not (root / old[:-3] / "__init__.py").exists()
@@ -66,8 +71,8 @@ def find_uses(root: Path, names: Iterable[str], old: str) -> Iterator[str]:
 
 def name_pattern(old: str) -> str:
     """Return a pattern for the name of a module, also relative, as `import_module` takes it."""
-    stem = Path(old).stem
-    return rf"\b{re.escape(module_name(old))}\b|['\"]\.+{re.escape(stem)}['\"]"
+    name = re.escape(last_name(old))
+    return rf"\b{re.escape(module_name(old))}\b|['\"]\.+{name}['\"]"
 
 
 def lines_with(content: bytes, pattern: str) -> Iterator[int]:
@@ -81,14 +86,14 @@ def lines_with(content: bytes, pattern: str) -> Iterator[int]:
 
 def lines_that_import(name: str, content: bytes, old: str) -> Iterator[int]:
     """Yield the lines of `from … import …` for a module; any with its name if there are errors."""
-    if Path(old).stem.encode() not in content:
+    if last_name(old).encode() not in content:
         return
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(content)
     except (SyntaxError, ValueError):
-        yield from lines_with(content, rf"\b{re.escape(Path(old).stem)}\b")
+        yield from lines_with(content, rf"\b{re.escape(last_name(old))}\b")
         return
     package = name.split("/")[:-1]
     for node in ast.walk(tree):

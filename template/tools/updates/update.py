@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 # Run by its path, without an environment of the project.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.updates import isolated_copy, lost_lines, obstacles
+from tools.updates import dropped_features, isolated_copy, lost_lines, obstacles
 from tools.updates.comparison import find_lost, find_restored
 from tools.updates.conflicts import find_conflicts
-from tools.updates.old_version import render_version, run_copier
+from tools.updates.old_version import parse_answers, render_version, run_copier
 from tools.updates.repository import (
     ANSWERS,
     INTERRUPTED,
@@ -45,12 +45,15 @@ def update(arguments: list[str], folder: Path) -> list[str]:
     """
     commit = find_commit()
     reject([*obstacles.find_unclean(), *obstacles.find_large()])
-    rendered = render_version(read_committed(commit, [ANSWERS]).get(ANSWERS, b""), folder)
+    answers = parse_answers(read_committed(commit, [ANSWERS]).get(ANSWERS, b""))
+    rendered = render_version(answers)
     reject(obstacles.find_hidden(rendered))
     copy = folder / "project"
     isolated_copy.make_copy(copy)
     options = ["--defaults", *(option for option in arguments if option != "--defaults")]
     printed = run_copier("update", *options, str(copy))
+    dropped = dropped_features.find_files(answers, parse_answers((copy / ANSWERS).read_bytes()))
+    kept = dropped_features.delete_unedited(copy, dropped)
     changes = isolated_copy.find_changes(copy)
     compared = [path for path in changes if path != ANSWERS]
     files = rendered, read_committed(commit, compared), read_files(copy, compared)
@@ -62,6 +65,7 @@ def update(arguments: list[str], folder: Path) -> list[str]:
     if find_commit() != commit:
         raise UpdateError(f"HEAD is no longer {commit[:12]}, as when the update began; repeat it")
     report = [printed, *find_exceptions(rendered, changes), *find_restored(*files)]
+    report += [*kept, *dropped_features.find_used(copy, dropped)]
     isolated_copy.move_changes(copy, changes)
     return report
 

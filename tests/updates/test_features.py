@@ -1,0 +1,189 @@
+"""Features that an update switches on or off, from every release and on every database."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.checks import TESTS_OF_MODELS
+from tests.support.moves import MOVED, stub
+from tests.support.projects import Project, run, update
+from tests.support.repositories import (
+    RELEASES,
+    USERS_OWN,
+    WORKING_TREE,
+    commit,
+    files,
+    in_conflict,
+)
+from tests.support.team import edit_as_a_team
+from tests.updates.test_updates import append, newer_template, substitute
+
+JOBS, BOTH = ["jobs"], ["jobs", "mail"]
+MODELS, WORKER = "app/core/jobs/models.py", "app/worker.py"
+TABLES = {"job_schedule", "queued_job"}
+# On a line of a project, what belongs to a feature.
+TRACE = re.compile(
+    r"\bapp[./](core[./](jobs|mail)|worker)\b|(JOBS|MAIL|SMTP)_[A-Z]|job_schedule|queued_job"
+    r"|docs/(jobs|mail)\b|\b(background jobs|croniter|nats|smtp|taskiq)\b|mailpit"
+)
+
+
+def template_owned(made: Project) -> dict[str, bytes]:
+    """Return the files of a project without those that updates never touch."""
+    return {name: text for name, text in files(made.path).items() if not USERS_OWN.match(name)}
+
+
+@pytest.mark.parametrize("features", [JOBS, BOTH], ids=",".join)
+@pytest.mark.parametrize("version", [*RELEASES, WORKING_TREE])
+def test_switching_on_equals_having_chosen_it_from_the_start(
+    committed: Callable[..., Project], database: str, version: str, features: list[str]
+) -> None:
+    made = committed(version, database=database)
+    stubs = {name: stub(name) for name in MOVED.keys() & files(made.path).keys()}
+    update(made.path, features=features)
+    fresh = committed(name="fresh", database=database, features=features)
+    assert template_owned(made) == template_owned(fresh) | stubs
+
+
+@pytest.mark.parametrize("features", [JOBS, BOTH], ids=",".join)
+def test_switching_on_keeps_the_edits_of_a_team(
+    committed: Callable[..., Project], database: str, features: list[str]
+) -> None:
+    made = committed(database=database)
+    edit_as_a_team(made.path)
+    commit(made.path)
+    update(made.path, features=features)
+    fresh = committed(name="fresh", database=database, features=features)
+    edit_as_a_team(fresh.path)
+    assert in_conflict(made.path) == set()
+    assert template_owned(made) == template_owned(fresh)
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_switching_on_in_an_edited_project_of_a_release_adds_no_conflict(
+    committed: Callable[..., Project], version: str
+) -> None:
+    made, other = (committed(version, name=name) for name in ("project", "other"))
+    names = [name for name in files(made.path) if name != ".copier-answers.yml"]
+    for project in (made, other):
+        for name in names:
+            append(project.path, name, f"# mine, {name}\n")
+        commit(project.path)
+    update(made.path, features=BOTH)
+    update(other.path)
+    assert in_conflict(made.path) == in_conflict(other.path)
+    after = files(made.path)
+    assert [name for name in names if f"# mine, {name}\n".encode() not in after[name]] == []
+
+
+def test_switching_on_keeps_files_at_the_paths_of_the_feature(
+    committed: Callable[..., Project],
+) -> None:
+    made = committed()
+    (made.path / WORKER).write_text("MINE = 1\n", "utf-8")
+    (made.path / "app/core/jobs").mkdir()
+    (made.path / "app/core/jobs/mine.py").write_text("MINE = 2\n", "utf-8")
+    commit(made.path)
+    update(made.path, features=JOBS)
+    assert in_conflict(made.path) == {WORKER}
+    after = files(made.path)
+    assert b"MINE = 1\n" in after[WORKER]
+    assert after["app/core/jobs/mine.py"] == b"MINE = 2\n"
+
+
+def run_update(made: Project, features: str, *options: str) -> str:
+    """Run the command of `nox -s update`; return what it prints."""
+    command = [sys.executable, "tools/updates/update.py", "--data", f"features={features}"]
+    return run([*command, *options], made.path).stdout
+
+
+def run_copier(made: Project, features: str) -> str:
+    """Update by Copier alone; return what it prints."""
+    command = ["copier", "update", "--defaults", "--data", f"features={features}"]
+    return run([sys.executable, "-m", *command], made.path, PYTHONWARNINGS="ignore").stdout
+
+
+def check_dropped(made: Project, status: int = 0) -> str:
+    """Run the checks of `nox -s lint` after an update; return what they print."""
+    run([sys.executable, "tools/updates/lost_lines.py"], made.path)
+    command = [sys.executable, "tools/updates/dropped_features.py"]
+    return run(command, made.path, status=status).stdout
+
+
+@pytest.mark.parametrize(
+    ("how", "before", "after"),
+    [(run_update, BOTH, []), (run_update, BOTH, JOBS), (run_copier, BOTH, [])],
+    ids=["nox", "nox-mail", "copier"],
+)
+def test_switching_off_in_an_unedited_project_equals_never_having_chosen_it(
+    committed: Callable[..., Project],
+    how: Callable[..., str],
+    before: list[str],
+    after: list[str],
+) -> None:
+    made = committed(features=before)
+    how(made, str(after))
+    check_dropped(made)
+    fresh = committed(name="fresh", features=after)
+    assert template_owned(made) == template_owned(fresh)
+    folders = [folder for folder in made.path.rglob("*/") if not any(folder.iterdir())]
+    assert [folder for folder in folders if ".git" not in folder.parts] == []
+
+
+@pytest.mark.parametrize("how", [run_update, run_copier], ids=["nox", "copier"])
+def test_switching_off_keeps_edited_files_and_names_what_uses_the_feature(
+    committed: Callable[..., Project], how: Callable[..., str]
+) -> None:
+    made = committed(features=JOBS)
+    append(made.path, MODELS, "# mine\n")
+    uses = {
+        "app/modules/item/service.py": ("from app.core import jobs\n", "app/core/jobs/__init__.py"),
+        "compose.yaml": ("# command: python -m app.worker\n", WORKER),
+        "docs/lists.md": ("See [jobs](jobs.md).\n", "docs/jobs.md"),
+    }
+    for name, (line, _) in uses.items():
+        append(made.path, name, line)
+    # Neither edited by the user nor unedited: git converts line endings.
+    (made.path / WORKER).write_bytes((made.path / WORKER).read_bytes().replace(b"\n", b"\r\n"))
+    commit(made.path)
+    before = files(made.path)
+    printed = how(made, "[]") + check_dropped(made, status=1)
+    after = files(made.path)
+    assert f"\n{MODELS}: file of a dropped feature, kept because you edited it\n" in printed
+    for name, (line, used) in uses.items():
+        number = after[name].splitlines().index(line.strip().encode()) + 1
+        assert f"\n{name}:{number}: uses {used} of a dropped feature\n" in printed
+    assert printed.rstrip().endswith("See docs/updating.md.")
+    assert after[MODELS] == before[MODELS]
+    assert {name for name in after if re.search("jobs|worker", name)} == {MODELS}
+    # A mention in a document is no error.
+    for name in ("app/modules/item/service.py", "compose.yaml"):
+        substitute(made.path, name, uses[name][0], "")
+    assert "docs/lists.md:" in check_dropped(made)
+
+
+def test_files_that_stayed_are_left_alone_until_the_feature_is_chosen_again(
+    committed: Callable[..., Project], repository: Path, tmp_path: Path
+) -> None:
+    made = committed(features=JOBS)
+    template = newer_template(repository, tmp_path, made)
+    append(made.path, MODELS, "# mine\n")
+    commit(made.path)
+    run_update(made, "[]")
+    commit(made.path)
+    kept = files(made.path)[MODELS]
+    [models] = template.glob("template/app/core/*jobs*/models.py")
+    models.write_text("# theirs\n" + models.read_text("utf-8"), "utf-8")
+    commit(template, "v10000.0.0")
+    update(made.path)
+    assert files(made.path)[MODELS] == kept
+    commit(made.path)
+    update(made.path, features=JOBS)
+    assert in_conflict(made.path) == {MODELS}
+    after = files(made.path)
+    assert b"# mine\n" in after[MODELS]
+    fresh = files(committed(name="fresh", features=JOBS).path)
+    assert {name for name in after if "jobs" in name} == {name for name in fresh if "jobs" in name}

@@ -1,13 +1,13 @@
 """Features that an update switches on or off, from every release and on every database."""
 
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.checks import TESTS_OF_MODELS
 from tests.support.moves import MOVED, stub
 from tests.support.projects import Project, run, update
 from tests.support.repositories import (
@@ -23,12 +23,7 @@ from tests.updates.test_updates import append, newer_template, substitute
 
 JOBS, BOTH = ["jobs"], ["jobs", "mail"]
 MODELS, WORKER = "app/core/jobs/models.py", "app/worker.py"
-TABLES = {"job_schedule", "queued_job"}
-# On a line of a project, what belongs to a feature.
-TRACE = re.compile(
-    r"\bapp[./](core[./](jobs|mail)|worker)\b|(JOBS|MAIL|SMTP)_[A-Z]|job_schedule|queued_job"
-    r"|docs/(jobs|mail)\b|\b(background jobs|croniter|nats|smtp|taskiq)\b|mailpit"
-)
+TABLES = ("job_schedule", "queued_job")
 
 
 def template_owned(made: Project) -> dict[str, bytes]:
@@ -187,3 +182,68 @@ def test_files_that_stayed_are_left_alone_until_the_feature_is_chosen_again(
     assert b"# mine\n" in after[MODELS]
     fresh = files(committed(name="fresh", features=JOBS).path)
     assert {name for name in after if "jobs" in name} == {name for name in fresh if "jobs" in name}
+
+
+@pytest.mark.long
+def test_the_user_generates_the_revisions_of_a_feature(
+    committed: Callable[..., Project], database: str
+) -> None:
+    made = committed(database=database)
+    counts = [f"SELECT count(*) FROM {table}" for table in TABLES]
+    with made.server() as url:
+
+        def generate(message: str) -> str:
+            command = f'alembic revision --autogenerate -m "{message}"'
+            made.run(*shlex.split(command), DATABASE_URL=url)
+            made.run("alembic", "upgrade", "head", DATABASE_URL=url)
+            made.run("alembic", "check", DATABASE_URL=url)
+            commit(made.path)
+            return command
+
+        made.run("alembic", "upgrade", "head", DATABASE_URL=url)
+        printed = run_update(made, "[jobs]")
+        assert generate("add jobs") in printed
+        made.python("-m", "pytest", "tests/test_migrations.py")
+        made.sql(url, *counts)
+        printed = " ".join(run_update(made, "[]").split())
+        dropped = "revision drops job_schedule and queued_job, with the jobs that still wait there."
+        assert dropped in printed
+        # Nothing drops a table by itself.
+        made.run("alembic", "upgrade", "head", DATABASE_URL=url)
+        made.sql(url, *counts)
+        assert generate("remove jobs") in printed
+        assert f'drop_table("{TABLES[1]}")' in newest_revision(made)
+
+
+def newest_revision(made: Project) -> str:
+    return max((made.path / "alembic/versions").glob("*.py")).read_text("utf-8")
+
+
+def names_of(made: dict[str, bytes], others: dict[str, bytes]) -> set[str]:
+    """Return what a project names that another one lacks: files, dependencies and settings."""
+    files = {path.removesuffix("/__init__.py") for path in made.keys() - others.keys()}
+    modules = {path.removesuffix(".py").replace("/", ".") for path in files}
+    dependencies, settings = (
+        {
+            name
+            for name in re.findall(pattern, made[file], re.MULTILINE)
+            if name not in re.findall(pattern, others[file], re.MULTILINE)
+        }
+        for file, pattern in (
+            ("pyproject.toml", rb'^    "([a-z][\w-]+)[^"]*>='),
+            (".env.example", rb"^#? ?([A-Z_]+)="),
+        )
+    )
+    return files | modules | {name.decode() for name in dependencies | settings} | {*TABLES}
+
+
+@pytest.mark.parametrize("features", [[], JOBS], ids=["none", "jobs"])
+def test_a_project_has_no_trace_of_other_features(
+    committed: Callable[..., Project], database: str, features: list[str]
+) -> None:
+    made = files(committed(database=database, features=features).path)
+    complete = files(committed(name="complete", database=database, features=BOTH).path)
+    names = names_of(complete, made) - ({*TABLES} if features else set())
+    assert {"app/core/mail", "app.core.mail", "docs/mail.md"} <= names
+    for file, text in made.items():
+        assert {name for name in names if name.encode() in text} == set(), file

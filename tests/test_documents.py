@@ -32,7 +32,7 @@ def test_readme_commands_create_extend_and_update_a_project(
     released: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    [_, copies, start, add, update] = command_blocks("README.md")
+    [_, copies, start, add, choose, update] = command_blocks("README.md")
     options = " --defaults --data database=sqlite "
     [copy, copy_of_clone] = [line.replace(" copy ", f" copy{options}") for line in copies]
     execute([copy_of_clone], released)
@@ -54,6 +54,11 @@ def test_readme_commands_create_extend_and_update_a_project(
     assert (project / "app/modules/invoice/models.py").exists()
     [revision] = project.glob("alembic/versions/*_add_invoice.py")
     assert 'create_table("invoice"' in re.sub(r"\(\s+", "(", revision.read_text("utf-8"))
+
+    commit(project)
+    execute(choose, project, DATABASE_URL=DATABASE_URL)
+    assert (project / "app/core/jobs/models.py").exists()
+    assert [*project.glob("alembic/versions/*_add_jobs.py")]
 
     commit(project)
     look, *updates = update

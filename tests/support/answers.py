@@ -6,11 +6,19 @@ from typing import Any
 ANSWERS: dict[str, dict[str, Any]] = {
     "none": {"modules": []},
     "one": {"modules": ["item"]},
-    "several": {"modules": ["item", "category", "order_line", "box"], "shared_tables": ["auth_*"]},
-    "reserved": {"modules": ["user", "order", "group", "pg_class", "ix_item", "name", "date"]},
+    "several": {
+        "modules": ["item", "category", "order_line", "box"],
+        "shared_tables": ["auth_*"],
+        "features": ["jobs", "mail"],
+    },
+    "reserved": {
+        "modules": ["user", "order", "group", "pg_class", "ix_item", "name", "date"],
+        "features": ["jobs"],
+    },
     "awkward": {
         "modules": ["a", "q" * 20, "w" * 9 + "_" + "x" * 10, "item10", "item2", "item_2b", "test"]
     },
     "scan": {"model_discovery": "scan", "shared_tables": ["auth_*", "django_session"]},
-    "scan-none": {"modules": [], "model_discovery": "scan"},
+    "scan-none": {"modules": [], "model_discovery": "scan", "features": ["jobs"]},
+    "scan-mail": {"model_discovery": "scan", "features": ["jobs", "mail"]},
 }

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.support.projects import ROOT, Project, update
 from tests.support.repositories import (
     RELEASES,
     USERS_OWN,
+    WORKING_TREE,
     commit,
     files,
     in_conflict,
@@ -39,6 +41,7 @@ new_names = st.sampled_from(
         "tools/updates/conflicts.py",
         "tools/schema.py",
         "app/modules/invoice/models.py",
+        "app/worker.py",
         ".github/workflows/template.yml",
     ]
 )
@@ -113,6 +116,7 @@ def add_file(new: str, count: int, text: str) -> Edit:
     return apply
 
 
+choices_of_features = st.sampled_from([[], ["jobs"], ["jobs", "mail"]])
 few = st.integers(min_value=1, max_value=4)
 edits = st.one_of(
     st.builds(insert, position, position, few, words),
@@ -126,10 +130,10 @@ edits = st.one_of(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("version", [*RELEASES, WORKING_TREE])
 @settings(
     # The same examples everywhere, and as many with each further release, unless EXAMPLES is set.
-    max_examples=int(os.environ.get("EXAMPLES", str(18 // len(RELEASES)))),
+    max_examples=int(os.environ.get("EXAMPLES", str(24 // (len(RELEASES) + 1)))),
     derandomize="EXAMPLES" not in os.environ,
     deadline=None,
     database=None,
@@ -137,12 +141,24 @@ edits = st.one_of(
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-@given(drawn=st.lists(edits, min_size=5, max_size=40), more=st.booleans())
+@given(
+    drawn=st.lists(edits, min_size=5, max_size=40),
+    more=st.booleans(),
+    had=choices_of_features,
+    features=choices_of_features,
+)
 def test_an_update_keeps_every_added_line(
-    committed: Callable[..., Project], version: str, drawn: list[Edit], more: bool
+    committed: Callable[..., Project],
+    version: str,
+    drawn: list[Edit],
+    more: bool,
+    had: list[str],
+    features: list[str],
 ) -> None:
+    # No release has features.
+    first: dict[str, Any] = {"features": had} if version == WORKING_TREE else {}
     with tempfile.TemporaryDirectory() as folder:
-        made = committed(version, name=folder + "/project")
+        made = committed(version, name=folder + "/project", **first)
         project = made.path
         original = files(project)
         lines = {name: split(text) for name, text in original.items()}
@@ -155,7 +171,7 @@ def test_an_update_keeps_every_added_line(
         before = files(project)
 
         answers: dict[str, Any] = {"modules": ["item", "invoice"]} if more else {}
-        update(project, **answers)
+        update(project, features=features, **answers)
 
         after = files(project)
         kept = {line for text in after.values() for line in text.split(b"\n")}
@@ -181,6 +197,10 @@ def test_an_update_keeps_every_added_line(
         # Edits are carried to the new paths without losing a line.
         command[1] = str(check.with_name("moves.py"))
         subprocess.run(command, cwd=project, capture_output=True, check=False)
+        # Unedited files of dropped features are deleted.
+        command = [sys.executable, str(check.with_name("dropped_features.py"))]
+        variables = {**os.environ, "PROJECT_FOLDER": str(project)}
+        subprocess.run(command, cwd=project, env=variables, capture_output=True, check=False)
         kept = {line for text in files(project).values() for line in text.split(b"\n")}
         assert {line.rstrip(b"\n") for line in added} - kept == set()
 

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 
 from tests.support.projects import Project, run
-from tests.support.repositories import RELEASES, commit, files, git
+from tests.support.repositories import RELEASES, WORKING_TREE, commit, files, git
 from tests.updates.test_generated_edits import (
     Edit,
+    choices_of_features,
     edits,
     end_without_newline,
     insert,
@@ -127,28 +128,34 @@ def edited(
     """Yield a project of the new version, an edited one in its place, its lines, and the reason."""
     with tempfile.TemporaryDirectory() as folder:
         tools = committed(name=folder + "/tools")
-        made = committed(version, name=folder + "/project")
+        # No release has features.
+        features = {"features": ["jobs", "mail"]} if version == WORKING_TREE else {}
+        made = committed(version, name=folder + "/project", **features)
         added = edit(made, drawn)
         made, reason = place.prepare(made)
         yield tools, made, added, reason
 
 
-def run_script(tools: Project, name: str, made: Project, **variables: str) -> str:
+def run_script(tools: Project, name: str, made: Project, *arguments: str, **variables: str) -> str:
     """Run a script of tools/updates of one project in another one, whatever its exit status."""
     script = tools.path / f"tools/updates/{name}.py"
-    command = ["sh", "-c", '"$@" || true', "sh", sys.executable, str(script)]
+    command = ["sh", "-c", '"$@" || true', "sh", sys.executable, str(script), *arguments]
     variables["PROJECT_FOLDER"] = str(made.path)
     return run(command, made.path, status=0, **variables).stdout
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("version", [*RELEASES, WORKING_TREE])
 @examples(2)
-@example(drawn=SOME, place=Place(configured="ignore"))
-@example(drawn=SOME, place=Place("bücher & café", configured="attributes"))
-@given(drawn=st.lists(edits, min_size=5, max_size=40), place=places)
+@example(drawn=SOME, place=Place(configured="ignore"), features=[])
+@example(drawn=SOME, place=Place("bücher & café", configured="attributes"), features=["jobs"])
+@given(drawn=st.lists(edits, min_size=5, max_size=40), place=places, features=choices_of_features)
 def test_nox_update_keeps_every_added_line_or_changes_nothing(
-    committed: Callable[..., Project], version: str, drawn: list[Edit], place: Place
+    committed: Callable[..., Project],
+    version: str,
+    drawn: list[Edit],
+    place: Place,
+    features: list[str],
 ) -> None:
     """Run by the code of the new version, as for projects of releases that lack it."""
     with (
@@ -157,7 +164,8 @@ def test_nox_update_keeps_every_added_line_or_changes_nothing(
     ):
         top = find_top(made)
         before = read_all(top)
-        printed = run_script(tools, "update", made, **variables)
+        answer = ("--data", f"features={features}")
+        printed = run_script(tools, "update", made, *answer, **variables)
         assert reason in printed
         if reason:
             assert printed.rstrip().endswith(UNCHANGED)

@@ -11,10 +11,11 @@ from typing import Any
 
 import copier
 import pytest
+import yaml
 from packaging.version import Version
 
 from tests.support.moves import MOVED, stub
-from tests.support.projects import DATABASES, ROOT, Project, render, run, update
+from tests.support.projects import DATABASES, FEATURES, ROOT, Project, render, run, update
 from tests.support.repositories import (
     IDENTITY,
     RELEASES,
@@ -724,7 +725,7 @@ def test_an_update_neither_changes_nor_deletes_nor_restores_the_readme(
 
 # Answers that files may depend on.
 ANSWERS_TO_RENDER = [
-    {"database": database, "model_discovery": discovery}
+    {"database": database, "model_discovery": discovery, "features": FEATURES}
     for database, discovery in product(DATABASES, ["explicit", "scan"])
 ]
 
@@ -734,7 +735,8 @@ def test_the_table_lists_every_file_that_moved(repository: Path, tmp_path: Path)
     for version, (number, answers) in product(
         [*RELEASES, WORKING_TREE], enumerate(ANSWERS_TO_RENDER)
     ):
-        known = {"database": answers["database"]} if version == "0.1.0" else answers
+        questions = yaml.safe_load(git(repository, "show", f"v{version}:copier.yml"))
+        known = {name: answer for name, answer in answers.items() if name in questions}
         path = tmp_path / f"{version}-{number}"
         found.setdefault(version, set()).update(
             rendered(render(repository, path, version=version, **known))

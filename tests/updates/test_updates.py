@@ -146,6 +146,7 @@ LATER: dict[str, dict[str, Any]] = {
     "project_name": {"project_name": "Café à la carte"},
     "description": {"description": 'Says "hello" \\ more'},
     "modules": {"modules": ["price", "item", "zebra"]},
+    "features": {"features": ["jobs", "mail"]},
     "model_discovery": {"model_discovery": "scan"},
     "shared_tables": {"shared_tables": ["auth_*", "django_session"]},
 }
@@ -175,6 +176,7 @@ def test_an_answer_is_changed_later_and_back(
         made.python("-m", "pytest", "tests")
     commit(made.path)
     update(made.path, **{question: yaml.safe_load(before[ANSWERS])[question]})
+    run([sys.executable, "tools/updates/dropped_features.py"], made.path)
     made.python("-m", "tools.openapi")
     assert changed(made.path, before) == set()
 

@@ -419,6 +419,7 @@ TYPICAL: dict[str, list[Any]] = {
         *("item", [True], ["Item"], ["a" * 21], ["a01"], ["class"], ["page"], ["con"], ["items"]),
         *(["item", "item"], ["item2", "item_2"], ["base", "basis"], ["user", "app_user"]),
     ],
+    "features": [["mail"]],
     "shared_tables": ["auth_*", [7], ["auth user"], ["x" * 64], ["*"], ["item*"]],
 }
 

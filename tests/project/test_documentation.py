@@ -20,6 +20,7 @@ CURL = re.compile(r"^(curl .*?) +# (\d{3})(?:, (.*))?$", re.MULTILINE)
 VARIABLE = re.compile(r"\b([A-Z_]+)=(\S+)")
 ADDRESS = "http://127.0.0.1:8000"
 PAGES = ("http", "bulk_creation", "aggregates", "observability")
+FEATURES: dict[str, list[str]] = {"no features": [], "jobs": ["jobs"]}
 
 
 def anchors(page: Path) -> set[str]:
@@ -29,8 +30,11 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", DATABASES)
-def test_links_lead_to_files_and_headings(template: Path, tmp_path: Path, name: str) -> None:
-    made = render(template, tmp_path / "project", database=name)
+@pytest.mark.parametrize("features", FEATURES.values(), ids=FEATURES)
+def test_links_lead_to_files_and_headings(
+    template: Path, tmp_path: Path, name: str, features: list[str]
+) -> None:
+    made = render(template, tmp_path / "project", database=name, features=features)
     pages = [made / "README.md", *(made / "docs").glob("*.md")]
     links = [(page, *link) for page in pages for link in LINK.findall(page.read_text("utf-8"))]
     assert len(links) > len(pages)
@@ -41,8 +45,11 @@ def test_links_lead_to_files_and_headings(template: Path, tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("name", DATABASES)
-def test_the_readme_links_to_every_page(template: Path, tmp_path: Path, name: str) -> None:
-    made = render(template, tmp_path / "project", database=name)
+@pytest.mark.parametrize("features", FEATURES.values(), ids=FEATURES)
+def test_the_readme_links_to_every_page(
+    template: Path, tmp_path: Path, name: str, features: list[str]
+) -> None:
+    made = render(template, tmp_path / "project", database=name, features=features)
     linked = {path for path, _ in LINK.findall((made / "README.md").read_text("utf-8"))}
     assert linked == {f"docs/{page.name}" for page in (made / "docs").glob("*.md")}
 

@@ -12,7 +12,7 @@ from tests.support.revisions import ALEMBIC
 # In an order that leaves the imports of app/main.py sorted.
 PAGES = (
     *("bulk_creation", "aggregates", "enums", "scripts"),
-    *("file_uploads", "background_tasks", "bearer_tokens"),
+    *("file_uploads", "background_tasks", "jobs", "bearer_tokens"),
 )
 IMPORT = ("-m", "app.modules.item.import_csv", "items.csv")
 
@@ -26,7 +26,7 @@ def install_multipart(folder: Path) -> None:
 def followed(
     project: Callable[..., Project], database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Project:
-    made = project(database)
+    made = project(database, features=["jobs"])
     run(["git", "init", "--quiet"], made.path)
     for name in PAGES:
         follow_page(made, name)

@@ -1,0 +1,36 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from app.core.mail.settings import get_mail_settings
+from app.core.settings import PROJECT_ROOT, SettingsError
+
+
+def test_an_invalid_sender_is_named(configure: Callable[..., None]) -> None:
+    configure(sender="Shop <shop@example.com>")
+    with pytest.raises(SettingsError, match=r"MAIL_SENDER='Shop .*' is not a mail address"):
+        get_mail_settings()
+
+
+def test_the_password_is_not_shown(configure: Callable[..., None]) -> None:
+    configure(password="s3cret")  # noqa: S106
+    assert "s3cret" not in repr(get_mail_settings())
+
+
+@pytest.mark.process
+def test_an_invalid_variable_prevents_the_start_of_the_worker() -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "app.worker"],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"MAIL_PORT": "nonsense"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert "MAIL_PORT='nonsense': " in process.stderr
+    assert "Traceback" not in process.stderr

@@ -4,7 +4,7 @@ import re
 
 from tests.support.projects import Project, run
 
-BLOCK = re.compile(r"^```(diff|python|ini)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(diff|python|ini|jinja)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def follow_page(made: Project, name: str) -> list[str]:
@@ -17,8 +17,11 @@ def follow_page(made: Project, name: str) -> list[str]:
             patch.write_text(text, "utf-8")
             run(["git", "apply", "--unidiff-zero", str(patch)], made.path)
         else:
-            file, _, content = text.removeprefix("# ").partition("\n")
+            # A comment names the file.
+            first, _, content = text.partition("\n")
+            file = made.path / first.strip("{#} ")
+            file.parent.mkdir(exist_ok=True)
             # Settings are appended to the existing ones.
-            with (made.path / file).open("a", encoding="utf-8") as opened:
+            with file.open("a", encoding="utf-8") as opened:
                 opened.write(content)
     return [kind for kind, _ in blocks]

@@ -124,5 +124,5 @@ def _describe(prefix: str, error: Any) -> str:
         return f"{variable}: missing; set it in the environment or in .env (see .env.example)"
     reason = error["msg"].removeprefix("Value error, ")
     # A URL contains a password.
-    value = "" if error["loc"][-1] == "url" else f"={error['input']!r}"
+    value = "" if str(error["loc"][-1]).endswith("url") else f"={error['input']!r}"
     return f"{variable}{value}: {reason}"

@@ -25,6 +25,7 @@ from structlog.contextvars import get_contextvars
 from uuid_utils.compat import uuid7
 
 from app.core.database import Session, commit_or_disconnect
+from app.core.jobs.messages import publish_after_commit
 from app.core.jobs.models import QueuedJob
 from app.core.jobs.registry import JOBS, Job, NextStep, P
 from app.core.jobs.wakeups import with_wakeup
@@ -72,12 +73,14 @@ async def enqueue(session: Session, job: Job[P], *args: P.args, **kwargs: P.kwar
     key: UUID = row["id"]
     if job.unique_key is None:
         await session.execute(INSERT, row)
-        return key
-    try:
-        async with session.begin_nested():
-            await session.execute(INSERT, row)
-    except IntegrityError:
-        return None
+    else:
+        try:
+            async with session.begin_nested():
+                await session.execute(INSERT, row)
+        except IntegrityError:
+            return None
+    if not job.delay:
+        publish_after_commit(session.sync_session, key)
     return key
 
 
@@ -121,11 +124,20 @@ async def requeue(session: Session, *ids: UUID) -> int:
 
 
 async def claim(
-    session: Session, names: Iterable[str], limit: int, worker: str, lease: float
+    session: Session,
+    names: Iterable[str],
+    limit: int,
+    worker: str,
+    lease: float,
+    ids: Sequence[UUID] = (),
 ) -> Sequence[Claim]:
-    """Claim jobs that are due and commit; no other worker claims them for `lease` seconds."""
+    """Claim jobs that are due and commit; no other worker claims them for `lease` seconds.
+
+    With `ids`, only these.
+    """
     now = utc_now()
-    claims = (await session.execute(DUE, {"now": now, "names": [*names], "limit": limit})).all()
+    due = DUE.where(TABLE.c.id.in_(ids)) if ids else DUE
+    claims = (await session.execute(due, {"now": now, "names": [*names], "limit": limit})).all()
     if claims:
         lease_end = now + timedelta(seconds=lease)
         ids = [claim.id for claim in claims]
@@ -158,7 +170,9 @@ def finish(session: SyncSession, claim: Claim, next_step: NextStep | None) -> No
         raise ClaimLostError
     if next_step:
         step = replace(JOBS[claim.name], priority=claim.priority, unique_key=claim.unique_key)
-        connection.execute(INSERT, new_row(step, step.arguments(**next_step.arguments)))
+        row = new_row(step, step.arguments(**next_step.arguments))
+        connection.execute(INSERT, row)
+        publish_after_commit(session, row["id"])
     commit_or_disconnect(session)
 
 

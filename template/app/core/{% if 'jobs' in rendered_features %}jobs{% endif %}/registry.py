@@ -14,6 +14,8 @@ from pydantic import validate_call
 from pydantic_core import to_jsonable_python
 
 from app.core.database import Session
+from app.core.jobs.settings import JobsSettings
+from app.core.settings import read_settings
 
 P = ParamSpec("P")
 
@@ -104,8 +106,10 @@ def job(
     It may take `timeout` seconds, and is tried `attempts` times in total. With a cron line, it is
     enqueued whenever the line is due in the time zone.
 
-    Raises ValueError for an invalid cron line and TypeError for a second handler of the same name.
+    Raises ValueError for an invalid cron line, TypeError for a second handler of the same name, and
+    SettingsError for an invalid setting.
     """
+    read_settings(JobsSettings)
 
     def register(handler: Handler[P]) -> Job[P]:
         name = f"{handler.__module__.split('.')[-2]}.{handler.__name__}"

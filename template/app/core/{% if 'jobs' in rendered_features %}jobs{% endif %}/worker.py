@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars
 from app.core.database import LOCKS_ROWS, SessionFactory, create_session_factory
 from app.core.driver_errors import describe
 from app.core.jobs import wakeups
+from app.core.jobs.messages import Inbox
 from app.core.jobs.queue import Claim, ClaimLostError, claim, finish, put_back, renew
 from app.core.jobs.registry import CURRENT_JOB, JOBS, CurrentJob, Job, PermanentError
 from app.core.jobs.schedules import Schedules
@@ -43,6 +44,7 @@ class Worker:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.running: dict[asyncio.Task[str], Claim] = {}
         self.wake = asyncio.Event()
+        self.inbox = Inbox(settings, self.wake.set) if settings.broker_url else None
         self.is_stopping = False
 
     def stop(self) -> None:
@@ -56,7 +58,7 @@ class Worker:
     async def run(self) -> None:
         """Run jobs until `stop` is called; a database that fails is waited for."""
         background = [
-            asyncio.create_task(wakeups.listen(self.engine, self.wake.set)),
+            asyncio.create_task(self._listen()),
             asyncio.create_task(self._renew_leases()),
         ]
         try:
@@ -73,6 +75,12 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*self.running, *background, return_exceptions=True)
 
+    async def _listen(self) -> None:
+        if self.inbox:
+            await self.inbox.receive()
+        else:
+            await wakeups.listen(self.engine, self.wake.set)
+
     async def _claim_jobs(self) -> bool:
         """Start as many jobs as are due and fit; return False if the database fails."""
         try:
@@ -81,7 +89,8 @@ class Worker:
                 async with self.sessions() as session:
                     await session.connection(execution_options=wakeups.CLAIM_OPTIONS)
                     lease = self.settings.lease
-                    claims = await claim(session, JOBS, free, self.name, lease)
+                    named = self.inbox.take(free) if self.inbox else []
+                    claims = await claim(session, JOBS, free, self.name, lease, named)
                 for claimed in claims:
                     self._start(claimed)
         except DATABASE_ERRORS as error:

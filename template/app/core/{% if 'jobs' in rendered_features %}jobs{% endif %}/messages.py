@@ -1,0 +1,111 @@
+"""Messages that name a job to claim, published after the commit that enqueued it.
+
+The row in the database stays the truth: a message that is lost, repeated or late changes when a job
+runs, and nothing else.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from contextvars import Context
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from app.core.jobs.broker import TIMEOUT, stay_connected
+from app.core.jobs.settings import JobsSettings, get_jobs_settings
+
+if TYPE_CHECKING:
+    from taskiq import AsyncBroker
+
+# Key in `Session.info`: the jobs that its transaction has enqueued.
+ENQUEUED = "enqueued_jobs"
+# Messages that a process keeps while its broker is unavailable; workers find other jobs by polling.
+MAX_WAITING = 10_000
+
+
+def publish_after_commit(session: Session, job_id: UUID) -> None:
+    """Publish a message after the session's transaction, without waiting, if there is a broker."""
+    if not get_jobs_settings().broker_url:
+        return
+    if ENQUEUED not in session.info:
+        session.info[ENQUEUED] = []
+        event.listen(session, "after_commit", _publish)
+    session.info[ENQUEUED].append(job_id)
+
+
+def _publish(session: Session) -> None:
+    # A savepoint that is released can still be rolled back.
+    if not session.in_nested_transaction():
+        publisher = get_publisher()
+        for job_id in session.info[ENQUEUED]:
+            publisher.publish(job_id)
+        session.info[ENQUEUED].clear()
+
+
+class Publisher:
+    """Publishes in a task of its own, which connects first and ends with the event loop."""
+
+    def __init__(self, settings: JobsSettings) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.waiting: asyncio.Queue[UUID] = asyncio.Queue(MAX_WAITING)
+        # Not in the context of the first request.
+        self.task = self.loop.create_task(stay_connected(settings, self._send), context=Context())
+
+    def publish(self, job_id: UUID) -> None:
+        with suppress(asyncio.QueueFull):
+            self.waiting.put_nowait(job_id)
+
+    async def _send(self, broker: "AsyncBroker") -> None:
+        from taskiq import BrokerMessage
+
+        while True:
+            text = str(await self.waiting.get())
+            message = BrokerMessage(task_id=text, task_name="job", message=text.encode(), labels={})
+            async with asyncio.timeout(TIMEOUT):
+                await broker.kick(message)
+
+
+_publisher: Publisher | None = None
+
+
+def get_publisher() -> Publisher:
+    """Return the publisher of the running event loop."""
+    global _publisher
+    if _publisher is None or _publisher.loop is not asyncio.get_running_loop():
+        _publisher = Publisher(get_jobs_settings())
+    return _publisher
+
+
+class Inbox:
+    """The jobs that messages named to a worker, which also polls, for those without a message."""
+
+    def __init__(self, settings: JobsSettings, wake: Callable[[], None]) -> None:
+        self.settings = settings
+        self.wake = wake
+        # Messages that a worker cannot use yet are left to others.
+        self.named: asyncio.Queue[UUID] = asyncio.Queue(settings.concurrency)
+        self.next_poll = 0.0
+
+    async def receive(self) -> None:
+        """Receive messages until this is cancelled."""
+        await stay_connected(self.settings, self._receive, is_worker=True)
+
+    async def _receive(self, broker: "AsyncBroker") -> None:
+        message: Any
+        async with aclosing(broker.listen()) as messages:
+            async for message in messages:
+                await message.ack()
+                with suppress(ValueError):
+                    await self.named.put(UUID(message.data.decode()))
+                    self.wake()
+
+    def take(self, limit: int) -> list[UUID]:
+        """Return jobs that messages named; none if it is time to look for any that are due."""
+        if self.named.empty() or monotonic() >= self.next_poll:
+            self.next_poll = monotonic() + self.settings.poll_interval
+            return []
+        return [self.named.get_nowait() for _ in range(min(limit, self.named.qsize()))]

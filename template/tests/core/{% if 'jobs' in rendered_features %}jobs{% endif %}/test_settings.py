@@ -1,0 +1,12 @@
+import pytest
+
+from app.core.jobs.settings import JobsSettings
+from app.core.settings import SettingsError, read_settings
+
+
+def test_errors_do_not_show_the_password_of_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBS_BROKER_URL", "kafka://user:secret@host")
+    with pytest.raises(SettingsError) as raised:
+        read_settings(JobsSettings)
+    assert str(raised.value).startswith("JOBS_BROKER_URL: unsupported scheme 'kafka'")
+    assert "secret" not in str(raised.value)

@@ -574,7 +574,7 @@ def test_a_session_that_lost_its_decorator_in_a_conflict_is_reported(
 ) -> None:
     append(made.path, "noxfile.py", SESSION.format(name="mine"))
     commit(made.path)
-    append(newer, "template/noxfile.py", SESSION.format(name="theirs"))
+    append(newer, "template/noxfile.py.jinja", SESSION.format(name="theirs"))
     commit(newer, "v10001.0.0")
     run_update(made, status=1)
     kept = keep_both_sides(made.path / "noxfile.py")

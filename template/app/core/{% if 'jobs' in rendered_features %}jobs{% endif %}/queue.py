@@ -74,6 +74,8 @@ async def enqueue(session: Session, job: Job[P], *args: P.args, **kwargs: P.kwar
     if job.unique_key is None:
         await session.execute(INSERT, row)
     else:
+        # Otherwise, the savepoint would do it, and an error would seem to be one of the key.
+        await session.flush()
         try:
             async with session.begin_nested():
                 await session.execute(INSERT, row)

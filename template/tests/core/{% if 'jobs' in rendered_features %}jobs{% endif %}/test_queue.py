@@ -2,12 +2,14 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from app.core.database import SessionFactory
 from app.core.jobs import cancel, enqueue
-from app.core.jobs.models import QueuedJob
+from app.core.jobs.models import JobSchedule, QueuedJob
 from app.core.jobs.queue import claim
 from app.core.jobs.registry import JOBS, job
+from app.core.models import utc_now
 from tests.core.jobs import handlers
 from tests.core.jobs.fixtures import JobRunner
 
@@ -47,6 +49,18 @@ async def test_one_job_per_unique_key(sessions: SessionFactory) -> None:
         # The transaction goes on.
         assert await enqueue(session, handlers.write, "three")
     assert await count(sessions) == 2
+
+
+async def test_errors_of_pending_changes_are_not_taken_for_the_key(
+    sessions: SessionFactory,
+) -> None:
+    values = {"name": "one", "cron": "* * * * *", "due_at": utc_now()}
+    async with sessions.begin() as session:
+        session.add(JobSchedule(**values))
+    async with sessions() as session:
+        session.add(JobSchedule(**values))
+        with pytest.raises(IntegrityError):
+            await enqueue(session, handlers.write.with_options(unique_key="report"), "one")
 
 
 async def test_order_of_priorities_and_delays(

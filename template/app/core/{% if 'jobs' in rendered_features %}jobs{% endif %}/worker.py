@@ -10,8 +10,6 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars
 
@@ -28,7 +26,6 @@ from app.core.models import utc_now
 
 logger = structlog.get_logger("app.jobs")
 
-DATABASE_ERRORS = (DBAPIError, PoolTimeoutError, OSError)
 # Characters of an error that are stored.
 ERROR_LENGTH = 2000
 
@@ -93,7 +90,8 @@ class Worker:
                     claims = await claim(session, JOBS, free, self.name, lease, named)
                 for claimed in claims:
                     self._start(claimed)
-        except DATABASE_ERRORS as error:
+        except Exception as error:
+            # While it connects, the driver's own errors, too.
             logger.warning("no jobs claimed: the database failed", **describe(error))
             return False
         return True
@@ -118,7 +116,7 @@ class Worker:
                 async with self.sessions() as session:
                     claims = [claimed for _, claimed in running]
                     left = await renew(session, claims, self.name, self.settings.lease)
-            except DATABASE_ERRORS as error:
+            except Exception as error:
                 logger.warning("leases not renewed: the database failed", **describe(error))
                 continue
             for task, claimed in running:
@@ -207,5 +205,5 @@ async def _put_back(sessions: SessionFactory, claimed: Claim, **values: Any) -> 
     try:
         async with sessions() as session:
             await put_back(session, claimed, **values)
-    except DATABASE_ERRORS as error:
+    except Exception as error:
         logger.warning("job not put back: its lease will end", **describe(error))

@@ -37,16 +37,14 @@ USED = (
 
 
 def find_files(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return the new version's files of the features that only the answers before an update have.
+    """Return the files of the features that only the answers before an update have, as it made them.
 
     Raises UpdateError if the new version cannot be rendered.
     """
-    kept = {*after.get("features", [])}
-    if not (dropped := {*before.get("features", [])} - kept):
+    if {*before.get("features", [])} <= {*after.get("features", [])}:
         return {}
-    others = render_version(after)
-    rendered = render_version({**after, "features": sorted(kept | dropped)})
-    return {path: text for path, text in rendered.items() if path not in others}
+    updated, others = render_version({**after, "previous": {**before}}), render_version(after)
+    return {path: text for path, text in updated.items() if path not in others}
 
 
 def delete_unedited(root: Path, files: Mapping[str, bytes]) -> list[str]:

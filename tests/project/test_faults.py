@@ -9,10 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any
 
@@ -20,6 +17,7 @@ import pytest
 
 from tests.support.applications import Answer, Application, wait_for
 from tests.support.projects import DATABASES, SECONDS_TO_STOP, SUPPORT, Project
+from tests.support.stoppable_server import Server, migrated_server
 
 POOL_SIZE = 3
 POOL_TIMEOUT = 1
@@ -41,32 +39,6 @@ SESSIONS = {
 }
 
 
-@dataclass
-class Server:
-    """A database server whose address and files outlive its stops; a file has none."""
-
-    project: Project
-    database: str
-    folder: Path
-    running: ExitStack = field(default_factory=ExitStack)
-    url: str = ""
-
-    def start(self) -> None:
-        url = self.running.enter_context(self.project.private_server(self.folder))
-        if self.database == "sqlite":
-            self.url = url
-            return
-        # Its socket is in a new folder each time.
-        target = url.partition("=")[2]
-        address = self.folder / "address"
-        address.unlink(missing_ok=True)
-        address.symlink_to(target)
-        self.url = url.replace(target, str(address))
-
-    def stop(self) -> None:
-        self.running.close()
-
-
 @contextmanager
 def serve(project: Project, url: str, **variables: str) -> Iterator[Application]:
     settings = {
@@ -84,17 +56,10 @@ def server(
     request: pytest.FixtureRequest, lasting_project: Callable[..., Project]
 ) -> Iterator[Server]:
     """A server of each kind, migrated; all tests of this file share its project."""
-    database = request.param
-    project = lasting_project(database)
+    project = lasting_project(request.param)
     for script in ("faulty_application.py", "cancel_requests.py"):
         shutil.copy(SUPPORT / script, project.path)
-    with ExitStack() as stack:
-        # Short, for its sockets.
-        short = stack.enter_context(TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True))
-        server = Server(project, database, Path(short))
-        stack.callback(server.stop)
-        server.start()
-        project.run("alembic", "upgrade", "head", DATABASE_URL=server.url)
+    with migrated_server(project) as server:
         yield server
 
 

@@ -184,6 +184,13 @@ def test_a_lease_that_ends_while_the_worker_is_blocked(jobs: Jobs) -> None:
     assert (outcome.left, outcome.failed, outcome.deaths) == (0, [], 0)
 
 
+def test_a_worker_that_was_blocked_goes_on_with_its_jobs(jobs: Jobs) -> None:
+    enqueued = [*waits(3, 4 * LEASE), ("stall", {"name": "stall", "seconds": 2 * LEASE})]
+    outcome = jobs.run(enqueued, clocks=[0])
+    assert outcome.items == [(name, "attempt 1") for name in names(enqueued)]
+    assert (outcome.left, outcome.failed, outcome.deaths) == (0, [], 0)
+
+
 def test_leases_of_running_jobs_are_renewed(jobs: Jobs) -> None:
     enqueued = writes(5, before=3)
     outcome = jobs.run(enqueued, variables={"JOBS_LEASE": "2"})

@@ -100,6 +100,13 @@ def wait_for_file(name: str) -> None:
         time.sleep(0.01)
 
 
+@job()
+async def stall(session: Session, name: str, seconds: float) -> None:
+    """Block the worker, and write an item."""
+    time.sleep(seconds)
+    await create_item(session, name)
+
+
 @job(attempts=MANY)
 async def wait_once(session: Session, name: str, seconds: float) -> None:
     """Write an item; the first attempt leaves a file and waits before that."""

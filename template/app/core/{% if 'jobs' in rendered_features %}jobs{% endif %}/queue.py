@@ -1,6 +1,6 @@
 """The queue: jobs are enqueued, claimed, finished and put back by changes of their rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeAlias, cast
@@ -132,14 +132,17 @@ async def claim(
     worker: str,
     lease: float,
     ids: Sequence[UUID] = (),
+    running: Collection[UUID] = (),
 ) -> Sequence[Claim]:
     """Claim jobs that are due and commit; no other worker claims them for `lease` seconds.
 
-    With `ids`, only these.
+    With `ids`, only these. Those that the worker runs are left out: their leases have ended because
+    it was blocked or suspended.
     """
     now = utc_now()
     due = DUE.where(TABLE.c.id.in_(ids)) if ids else DUE
-    claims = (await session.execute(due, {"now": now, "names": [*names], "limit": limit})).all()
+    rows = await session.execute(due, {"now": now, "names": [*names], "limit": limit})
+    claims = [row for row in rows if row.id not in running]
     if claims:
         lease_end = now + timedelta(seconds=lease)
         ids = [claim.id for claim in claims]

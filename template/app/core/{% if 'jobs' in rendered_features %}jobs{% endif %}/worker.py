@@ -87,7 +87,8 @@ class Worker:
                     await session.connection(execution_options=wakeups.CLAIM_OPTIONS)
                     lease = self.settings.lease
                     named = self.inbox.take(free) if self.inbox else []
-                    claims = await claim(session, JOBS, free, self.name, lease, named)
+                    running = {claimed.id for claimed in self.running.values()}
+                    claims = await claim(session, JOBS, free, self.name, lease, named, running)
                 for claimed in claims:
                     self._start(claimed)
         except Exception as error:

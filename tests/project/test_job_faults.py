@@ -184,6 +184,13 @@ def test_a_lease_that_ends_while_the_worker_is_blocked(jobs: Jobs) -> None:
     assert (outcome.left, outcome.failed, outcome.deaths) == (0, [], 0)
 
 
+def test_an_error_after_the_lease_has_ended_is_not_one_of_the_next_attempt(jobs: Jobs) -> None:
+    enqueued: list[Job] = [("block", {"name": "blocked", "seconds": 1, "fails": True})]
+    outcome = jobs.run(enqueued, variables={"JOBS_LEASE": "2"})
+    assert outcome.items == [("blocked", "attempt 2")]
+    assert (outcome.left, outcome.failed, outcome.deaths) == (0, [], 0)
+
+
 def test_a_worker_that_was_blocked_goes_on_with_its_jobs(jobs: Jobs) -> None:
     enqueued = [*waits(3, 4 * LEASE), ("stall", {"name": "stall", "seconds": 2 * LEASE})]
     outcome = jobs.run(enqueued, clocks=[0])

@@ -84,10 +84,12 @@ async def cancel_itself(session: Session, name: str) -> None:
 
 
 @job(attempts=MANY)
-async def block(session: Session, name: str, seconds: float) -> None:
+async def block(session: Session, name: str, seconds: float, fails: bool = False) -> None:
     """Write an item; the first attempt blocks its worker until another has begun, which waits."""
     if is_first(name):
         wait_for_file(f"{name} again")
+        if fails:
+            raise ValueError(f"{name} failed")
     else:
         is_first(f"{name} again")
         await asyncio.sleep(seconds)

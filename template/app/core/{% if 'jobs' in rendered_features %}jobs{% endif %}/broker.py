@@ -65,13 +65,14 @@ def create_broker(url: str, queue: str) -> "AsyncBroker":
     """
     parts = urlsplit(url)
     if parts.scheme.startswith("amqp"):
-        from taskiq_aio_pika import AioPikaBroker, Exchange, Queue
+        from taskiq_aio_pika import AioPikaBroker, Exchange, Queue, QueueType
 
         return AioPikaBroker(
             url,
             exchange=Exchange(name=queue),
-            task_queues=[Queue(name=queue)],
-            dead_letter_queue=Queue(name=f"{queue}.dead_letter"),
+            # Replicas, the default, are for messages that must not be lost.
+            task_queues=[Queue(name=queue, type=QueueType.CLASSIC)],
+            dead_letter_queue=Queue(name=f"{queue}.dead_letter", type=QueueType.CLASSIC),
         )
     if parts.scheme.startswith("redis"):
         from taskiq_redis import RedisStreamBroker

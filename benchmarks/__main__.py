@@ -1,6 +1,7 @@
 """Measure, and write results.json, results.md and results.svg.
 
-Stages: requests, depth, rendering, updates, first-answer, startup, suite; all of them by default.
+Stages: requests, depth, jobs, rendering, updates, first-answer, startup, suite; all of them by
+default.
 template-suite reads what `pytest --numprocesses auto --junitxml FILE` reported.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from benchmarks import (
     depth,
     first_answer,
+    jobs,
     rendering,
     report,
     startup,
@@ -28,6 +30,7 @@ from benchmarks.workbench import PEERS_NEED, Workbench
 STAGES = {
     "requests": throughput.measure,
     "depth": depth.measure,
+    "jobs": jobs.measure,
     "rendering": rendering.measure,
     "updates": updates.measure,
     "first-answer": first_answer.measure,

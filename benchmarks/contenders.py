@@ -129,9 +129,9 @@ def peers(bench: Workbench, url: str) -> list[Contender]:
 
 
 @contextmanager
-def database(bench: Workbench, rows: int = ROWS) -> Iterator[str]:
-    """Run a database server with that many items; yield its URL."""
-    project = bench.project
+def database(bench: Workbench, rows: int = ROWS, project: Project | None = None) -> Iterator[str]:
+    """Run a database server with that many items, by default of `bench.project`; yield its URL."""
+    project = project or bench.project
     folder = Path(tempfile.mkdtemp(dir=bench.folder))
     with project.private_server(folder) as url:
         # For all contenders at once; takes effect at the next start.

@@ -1,6 +1,6 @@
 """Turn results.json into results.md and results.svg."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,6 +11,10 @@ from matplotlib.figure import Figure
 from benchmarks.contenders import REFERENCE
 from benchmarks.depth import DEPTH
 from benchmarks.first_answer import STAGES
+from benchmarks.jobs import CPU, ENQUEUE, PGQUEUER, WORKERS
+from benchmarks.jobs import OURS as OUR_QUEUE
+from benchmarks.jobs import RATE as JOB_RATE
+from benchmarks.jobs import setting as jobs_setting
 from benchmarks.rendering import COPY, FLOOR, UPDATE
 from benchmarks.startup import IMPORTS
 from benchmarks.workbench import MODULES
@@ -24,6 +28,11 @@ ENDPOINTS = (*READS, "create")
 # Targets.
 CONFLICTING_FILES = {"0.2.0": 3}
 RATE = "requests per second"
+JOB_LABELS = {
+    "nothing": "no-op",
+    "session": "a row by a session",
+    "asyncpg": "a row by asyncpg",
+}
 HEAD = """# Results
 
 Written by `nox -s bench`; `nox -s bench -- --help` lists its stages. Within a run, everything that
@@ -78,6 +87,14 @@ def _reached(results: Mapping[str, Any]) -> Iterator[tuple[str, float, float, bo
         first, deep = list(results["depth"]["figures"].values())[:2]
         ratio = median(one / other for one, other in zip(first, deep, strict=True))
         yield f"page at row {DEPTH:,} of a million / first page, duration", ratio, 1.25, True
+    if "jobs" in results:
+        settings = results["jobs"]["figures"]["settings"]
+        for workers in WORKERS:
+            setting = jobs_setting(workers)
+            found = settings[setting]["session"]
+            ratio = median(ratios(found, OUR_QUEUE.name, PGQUEUER.name, JOB_RATE))
+            name = f"{JOB_LABELS['session']}, {setting}: {OUR_QUEUE.name} / {PGQUEUER.name}"
+            yield f"{name}, throughput", ratio, 1, False
     if "rendering" in results:
         figures = results["rendering"]["figures"]
         yield f"{COPY} / of a template with one file", _ratio(figures, COPY, FLOOR), 1.5, True
@@ -119,10 +136,10 @@ def _totals(figures: Mapping[str, Any]) -> dict[str, list[float]]:
     return {name: [sum(one) for one in rounds] for name, rounds in figures["seconds"].items()}
 
 
-def ratios(found: Mapping[str, Any], name: str, other: str) -> list[float]:
+def ratios(found: Mapping[str, Any], name: str, other: str, rate: str = RATE) -> list[float]:
     """Return the throughput of a contender in each round, relative to another's."""
     pairs = zip(found[name], found[other], strict=True)
-    return [one[RATE] / two[RATE] for one, two in pairs]
+    return [one[rate] / two[rate] for one, two in pairs]
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
@@ -177,6 +194,42 @@ def depth(figures: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(
         ["", "requests per second"],
         ([name, spread(values, 0)] for name, values in figures.items()),
+    )
+
+
+def jobs(figures: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        "## Jobs\n\nAll queues have their default settings; a row by a session is an entity of the"
+        f" project. {OUR_QUEUE.name.capitalize()} deletes a job in the transaction of its handler,"
+        f" which therefore writes by its session. With {figures['with']}."
+    )
+    for setting, kinds in figures["settings"].items():
+        named = (
+            "a transaction that writes a row and enqueues a job" if setting == ENQUEUE else setting
+        )
+        yield f"\n### Jobs per second: {named}\n"
+        yield from _job_table(
+            kinds, lambda found, name: spread([one[JOB_RATE] for one in found[name]], 0)
+        )
+        yield f"\n### Throughput relative to {PGQUEUER.name}: {named}\n"
+        yield from _job_table(
+            kinds, lambda found, name: spread(ratios(found, name, PGQUEUER.name, JOB_RATE))
+        )
+        if setting != ENQUEUE:
+            yield f"\n### Processor time of the workers per job, ms: {named}\n"
+            yield from _job_table(kinds, lambda found, name: _median(found[name], CPU))
+
+
+def _job_table(
+    kinds: Mapping[str, Any], cell: Callable[[Mapping[str, Any], str], str]
+) -> Iterator[str]:
+    names = dict.fromkeys(name for found in kinds.values() for name in found)
+    yield from _table(
+        ["", *(JOB_LABELS[kind] for kind in kinds)],
+        (
+            [name, *(cell(found, name) if name in found else "" for found in kinds.values())]
+            for name in names
+        ),
     )
 
 
@@ -270,6 +323,7 @@ def template_suite(figures: Mapping[str, Any]) -> Iterator[str]:
 SECTIONS = {
     "requests": requests,
     "depth": depth,
+    "jobs": jobs,
     "rendering": rendering,
     "updates": updates,
     "first-answer": first_answer,

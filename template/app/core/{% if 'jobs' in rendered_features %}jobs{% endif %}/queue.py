@@ -41,6 +41,7 @@ DUE = (
     select(
         *(TABLE.c.id, TABLE.c.name, TABLE.c.arguments, TABLE.c.priority, TABLE.c.unique_key),
         *(TABLE.c.request_id, TABLE.c.traceparent, (TABLE.c.attempts + 1).label("attempt")),
+        TABLE.c.worker.label("last_worker"),
     )
     .where(TABLE.c.due_at <= bindparam("now"), TABLE.c.name.in_(bindparam("names", expanding=True)))
     .order_by(TABLE.c.priority, TABLE.c.due_at)

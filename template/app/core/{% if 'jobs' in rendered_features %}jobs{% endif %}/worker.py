@@ -30,6 +30,10 @@ logger = structlog.get_logger("app.jobs")
 ERROR_LENGTH = 2000
 
 
+class WorkerDiedError(Exception):
+    """The last claim of the job was not ended by its worker."""
+
+
 class Worker:
     """Runs jobs until it is stopped; any number of workers may run, on any number of machines."""
 
@@ -40,6 +44,9 @@ class Worker:
         self.schedules = Schedules(self.sessions)
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.running: dict[asyncio.Task[str], Claim] = {}
+        self.slots = asyncio.Semaphore(settings.concurrency)
+        # Since jobs were last claimed.
+        self.ended = 0
         self.wake = asyncio.Event()
         self.inbox = Inbox(settings, self.wake.set) if settings.broker_url else None
         self.is_stopping = False
@@ -79,10 +86,11 @@ class Worker:
             await wakeups.listen(self.engine, self.wake.set)
 
     async def _claim_jobs(self) -> bool:
-        """Start as many jobs as are due and fit; return False if the database fails."""
+        """Start jobs that are due; return False if the database fails."""
         try:
             await self.schedules.enqueue_due()
-            if free := self.settings.concurrency - len(self.running):
+            if free := self._count_free():
+                self.ended = 0
                 async with self.sessions() as session:
                     await session.connection(execution_options=wakeups.CLAIM_OPTIONS)
                     lease = self.settings.lease
@@ -97,15 +105,21 @@ class Worker:
             return False
         return True
 
+    def _count_free(self) -> int:
+        """Return how many jobs to claim: of short ones, as many more as have ended meanwhile."""
+        concurrency = self.settings.concurrency
+        free = concurrency - len(self.running)
+        return 0 if free < 0 else free + min(self.ended, concurrency)
+
     def _start(self, claimed: Claim) -> None:
-        task = asyncio.create_task(run_job(claimed, self.sessions, self.settings))
+        task = asyncio.create_task(run_job(claimed, self.sessions, self.settings, self.slots))
         self.running[task] = claimed
         task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[str]) -> None:
         del self.running[task]
-        # Jobs are claimed in batches.
-        if len(self.running) <= self.settings.concurrency // 2:
+        self.ended += 1
+        if len(self.running) <= self.settings.concurrency:
             self.wake.set()
 
     async def _renew_leases(self) -> None:
@@ -129,8 +143,10 @@ class Worker:
             self.settings.health_file.touch()
 
 
-async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobsSettings) -> str:
-    """Run a claimed job, and return its outcome: done, lost, retried or failed.
+async def run_job(
+    claimed: Claim, sessions: SessionFactory, settings: JobsSettings, slots: asyncio.Semaphore
+) -> str:
+    """Run a claimed job in one of the slots, and return its outcome: done, lost, retried or failed.
 
     If it fails, it is put back with its error: for a retry, or for `requeue` after the last one. If
     it is cancelled, it is put back as it was.
@@ -141,7 +157,10 @@ async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobsSettin
         bind_contextvars(request_id=claimed.request_id)
     with measure(claimed) as measured:
         try:
-            await run_handler(claimed, sessions)
+            if claimed.last_worker:
+                raise WorkerDiedError("the worker that ran the job died, or lost its lease")
+            async with slots:
+                await run_handler(claimed, sessions)
         except ClaimLostError:
             logger.warning("job rolled back: it was cancelled, or another worker has claimed it")
             outcome = "lost"
@@ -164,8 +183,6 @@ async def run_handler(claimed: Claim, sessions: SessionFactory) -> None:
     Raises what the handler raises, TimeoutError, or ClaimLostError; nothing is committed then.
     """
     job = JOBS[claimed.name]
-    if claimed.attempt > job.attempts:
-        raise PermanentError("the workers that ran the job died, or lost their leases")
     CURRENT_JOB.set(CurrentJob(claimed.id, claimed.name, claimed.attempt))
     session = sessions()
     # As a request that is retried does: see app.core.middleware.retries.
@@ -190,16 +207,21 @@ async def _retry_or_fail(
     message = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
     # Neither can be stored.
     message = message.replace("\0", "").encode(errors="replace").decode()
-    if claimed.attempt >= job.attempts or isinstance(error, PermanentError):
+    # Not yet the attempt of this claim.
+    attempt = claimed.attempt - isinstance(error, WorkerDiedError)
+    if attempt >= job.attempts or isinstance(error, PermanentError):
         logger.error("job failed", exc_info=error)
-        await _put_back(sessions, claimed, due_at=None, failed_at=utc_now(), error=message)
-        return "failed"
-    wait = min(settings.retry_wait * 2 ** (claimed.attempt - 1), settings.retry_max_wait)
-    # Jobs that failed together are not retried together.
-    seconds = wait * random.uniform(0.5, 1)  # noqa: S311
-    logger.warning("job failed and will be retried", seconds=round(seconds, 3), exc_info=error)
-    await _put_back(sessions, claimed, due_at=utc_now() + timedelta(seconds=seconds), error=message)
-    return "retried"
+        values = {"due_at": None, "failed_at": utc_now()}
+        outcome = "failed"
+    else:
+        wait = min(settings.retry_wait * 2 ** (attempt - 1), settings.retry_max_wait)
+        # Jobs that failed together are not retried together: one may have killed the worker.
+        seconds = wait * random.uniform(0.5, 1)  # noqa: S311
+        logger.warning("job failed and will be retried", seconds=round(seconds, 3), exc_info=error)
+        values = {"due_at": utc_now() + timedelta(seconds=seconds)}
+        outcome = "retried"
+    await _put_back(sessions, claimed, attempts=attempt, error=message, **values)
+    return outcome
 
 
 async def _put_back(sessions: SessionFactory, claimed: Claim, **values: Any) -> None:

@@ -202,4 +202,4 @@ async def test_jobs_that_kill_their_workers_fail(
     async with working():
         await until(has_failed)
     (job,) = await stored(sessions)
-    assert job.error == "PermanentError: the workers that ran the job died, or lost their leases"
+    assert job.error == "WorkerDiedError: the worker that ran the job died, or lost its lease"

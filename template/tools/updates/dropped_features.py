@@ -37,7 +37,7 @@ USED = (
 
 
 def find_files(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return the files of the features that only the answers before an update have, as it made them.
+    """Return the files, as updated, of the features that only the answers before an update have.
 
     Raises UpdateError if the new version cannot be rendered.
     """

@@ -1,0 +1,156 @@
+"""Messages of a broker in memory; tests of the template run workers with real ones."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.core.database import SessionFactory
+from app.core.jobs import broker, enqueue, messages
+from app.core.jobs.settings import JobsSettings
+from tests.core.jobs import handlers
+from tests.core.jobs.conftest import Effects, Working, until
+
+URL = "redis://user:secret@broker"
+# Seconds between two looks for jobs that are due: not within a test.
+NEVER = 3600
+
+
+class FakeBroker:
+    """Keeps messages in memory; `failures` of the next attempts to connect fail."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[bytes] = asyncio.Queue()
+        self.failures = 0
+
+    async def startup(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("refused")
+
+    async def shutdown(self) -> None:
+        pass
+
+    async def kick(self, message: Any) -> None:
+        self.messages.put_nowait(message.message)
+
+    async def listen(self) -> AsyncIterator[Any]:
+        while True:
+            yield SimpleNamespace(data=await self.messages.get(), ack=self.acknowledge)
+
+    async def acknowledge(self) -> None:
+        pass
+
+    async def published(self) -> list[UUID]:
+        """Return the ids in messages, once the publisher had time to send them."""
+        await asyncio.sleep(0.05)
+        return [UUID(self.messages.get_nowait().decode()) for _ in range(self.messages.qsize())]
+
+
+@pytest.fixture
+async def fake_broker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeBroker]:
+    fake = FakeBroker()
+    # The extra need not be installed.
+    taskiq = ModuleType("taskiq")
+    monkeypatch.setattr(taskiq, "BrokerMessage", SimpleNamespace, raising=False)
+    monkeypatch.setitem(sys.modules, "taskiq", taskiq)
+    monkeypatch.setattr("app.core.jobs.settings.find_spec", lambda _: True)
+    settings = JobsSettings(broker_url=URL)
+    monkeypatch.setattr(broker, "create_broker", lambda *_: fake)
+    monkeypatch.setattr(broker, "RECONNECT_WAIT", 0.01)
+    monkeypatch.setattr(messages, "get_jobs_settings", lambda: settings)
+    monkeypatch.setattr(messages, "_publisher", None)
+    yield fake
+    task = messages.get_publisher().task
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_messages_are_published_after_the_commit(
+    sessions: SessionFactory, fake_broker: FakeBroker
+) -> None:
+    async with sessions() as session:
+        ids = [await enqueue(session, handlers.write, name="first")]
+        async with session.begin_nested():
+            ids.append(await enqueue(session, handlers.write, name="second"))
+        assert await fake_broker.published() == []
+        await session.commit()
+    assert await fake_broker.published() == ids
+
+
+async def test_rollbacks_and_delayed_jobs_publish_no_message(
+    sessions: SessionFactory, fake_broker: FakeBroker
+) -> None:
+    async with sessions() as session:
+        await enqueue(session, handlers.write, name="rolled back")
+        await session.rollback()
+    later = handlers.write.with_options(delay=timedelta(hours=1))
+    async with sessions.begin() as session:
+        await enqueue(session, later, name="later")
+    assert await fake_broker.published() == []
+
+
+async def test_a_message_wakes_a_worker(
+    sessions: SessionFactory,
+    fake_broker: FakeBroker,
+    working: Working,
+    effects: Effects,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def is_done() -> bool:
+        return await effects() == ["one"]
+
+    async with working(broker_url=URL, poll_interval=NEVER):
+        await asyncio.sleep(0.1)
+        # Names no job.
+        for body in (b"", b"\xff", str(uuid4()).encode()):
+            fake_broker.messages.put_nowait(body)
+        async with sessions.begin() as session:
+            key = await enqueue(session, handlers.write, name="one")
+        await until(is_done)
+        # Repeated.
+        fake_broker.messages.put_nowait(str(key).encode())
+    assert await effects() == ["one"]
+    assert "unavailable" not in caplog.text
+
+
+@pytest.mark.parametrize("is_idle", [True, False])
+async def test_jobs_without_a_message_are_found(
+    is_idle: bool,
+    sessions: SessionFactory,
+    fake_broker: FakeBroker,
+    working: Working,
+    effects: Effects,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(messages.Publisher, "publish", lambda *_: None)
+
+    async def is_done() -> bool:
+        if not is_idle:
+            fake_broker.messages.put_nowait(str(uuid4()).encode())
+        return await effects() == ["lost"]
+
+    async with working(broker_url=URL):
+        async with sessions.begin() as session:
+            await enqueue(session, handlers.write, name="lost")
+        await until(is_done)
+
+
+async def test_an_outage_is_one_warning_without_the_password(
+    sessions: SessionFactory, fake_broker: FakeBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake_broker.failures = 3
+    with caplog.at_level("INFO", "app.core.jobs.broker"):
+        async with sessions.begin() as session:
+            key = await enqueue(session, handlers.write, name="one")
+        assert await fake_broker.published() == [key]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "ConnectionError: refused" in caplog.text
+    assert "secret" not in caplog.text

@@ -10,3 +10,12 @@ def test_errors_do_not_show_the_password_of_the_broker(monkeypatch: pytest.Monke
         read_settings(JobsSettings)
     assert str(raised.value).startswith("JOBS_BROKER_URL: unsupported scheme 'kafka'")
     assert "secret" not in str(raised.value)
+
+
+def test_a_broker_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.core.jobs.settings.find_spec", lambda _: None)
+    monkeypatch.setenv("JOBS_BROKER_URL", "redis://user:secret@host")
+    with pytest.raises(SettingsError) as raised:
+        read_settings(JobsSettings)
+    reason = "taskiq_redis is not installed; run `uv sync --extra broker`"
+    assert str(raised.value) == f"JOBS_BROKER_URL: {reason}"

@@ -113,6 +113,7 @@ class RabbitMQ(Broker):
             "RABBITMQ_DEFAULT_USER": USER,
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
             "RABBITMQ_LOGS": "-",
+            "RABBITMQ_LOG_BASE": folder,
             "RABBITMQ_MNESIA_BASE": folder,
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",

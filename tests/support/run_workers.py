@@ -22,7 +22,7 @@ from app.core import models
 from app.core.database import Session, create_engine, create_session_factory
 from app.core.dialect import create_sync_engine
 from app.core.settings import get_settings
-from sqlalchemy import Connection, NullPool, TextClause, text
+from sqlalchemy import Connection, NullPool, TextClause, select, text
 from sqlalchemy.exc import DBAPIError
 
 CLEAR = [text(f"DELETE FROM {table}") for table in ("item", "queued_job", "job_schedule")]
@@ -51,6 +51,7 @@ models.utc_now = shifted_time
 
 from app import worker  # noqa: E402
 from app.core.jobs import cancel, enqueue  # noqa: E402
+from app.core.jobs.models import QueuedJob  # noqa: E402
 from app.core.jobs.registry import JOBS  # noqa: E402
 from app.modules.item.models import Item  # noqa: E402
 
@@ -67,6 +68,8 @@ class Plan:
     kills: int = 0
     # How many times all connections to the database are closed, by its server.
     disconnections: int = 0
+    # Whether another transaction locks the first job until all others are done.
+    locks: bool = False
     # Whether every second job is cancelled.
     cancels: bool = False
     min_seconds: float = 0
@@ -168,6 +171,9 @@ def run(plan: Plan) -> dict[str, Any]:
 
     started = time.monotonic()
     disconnections = plan.disconnections
+    locking = engine.connect() if plan.locks else None
+    if locking:
+        locking.execute(select(QueuedJob.id).where(QueuedJob.id == ids[0]).with_for_update())
     workers = Workers(plan.clocks)
     try:
         cancelled = asyncio.run(cancel_jobs(ids[::2])) if plan.cancels else 0
@@ -178,6 +184,8 @@ def run(plan: Plan) -> dict[str, Any]:
             time.sleep(random.uniform(0, 0.2))
             if workers.deaths < plan.kills:
                 workers.kill_one()
+            if locking and read(LEFT) == [[1]]:
+                locking.close()
             if disconnections:
                 disconnections -= 1
                 with reading.connect() as connection:

@@ -8,6 +8,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4
 
 from app.core.database import create_engine, create_session_factory
@@ -28,7 +29,7 @@ async def add(sessions: async_sessionmaker, name: str, *, seconds: float = 0) ->
     async with sessions() as session:
         await enqueue(session, record, name="rolled back")
         await session.rollback()
-        job_id = await enqueue(session, record, name=name)
+        job_id: UUID | None = await enqueue(session, record, name=name)
         await asyncio.sleep(seconds)
         await session.commit()
     return job_id
@@ -62,7 +63,11 @@ async def add_repeatedly(sessions: async_sessionmaker, count: str) -> None:
             await broker.kick(BrokerMessage(task_id="", task_name="", message=body, labels={}))
 
 
-COMMANDS = {"many": add_many, "slowly": add_slowly, "repeatedly": add_repeatedly}
+COMMANDS: dict[str, Callable[..., Awaitable[None]]] = {
+    "many": add_many,
+    "slowly": add_slowly,
+    "repeatedly": add_repeatedly,
+}
 
 
 async def main() -> None:

@@ -187,6 +187,7 @@ def test_a_lease_that_ends_while_the_worker_is_blocked(jobs: Jobs) -> None:
 def test_an_error_after_the_lease_has_ended_is_not_one_of_the_next_attempt(jobs: Jobs) -> None:
     enqueued: list[Job] = [("block", {"name": "blocked", "seconds": 1, "fails": True})]
     outcome = jobs.run(enqueued, variables={"JOBS_LEASE": "2"})
+    assert jobs.started() == 2
     assert outcome.items == [("blocked", "attempt 2")]
     assert (outcome.left, outcome.failed, outcome.deaths) == (0, [], 0)
 

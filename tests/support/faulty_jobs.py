@@ -85,20 +85,23 @@ async def cancel_itself(session: Session, name: str) -> None:
 
 @job(attempts=MANY)
 async def block(session: Session, name: str, seconds: float, fails: bool = False) -> None:
-    """Write an item; the first attempt blocks its worker until another has begun, which waits."""
+    """Write an item; the first attempt blocks its worker until another has begun, which waits.
+
+    Each attempt leaves a file.
+    """
     if is_first(name):
-        wait_for_file(f"{name} again")
+        wait_for_file(f"{name} *")
         if fails:
             raise ValueError(f"{name} failed")
     else:
-        is_first(f"{name} again")
+        is_first(f"{name} {time.monotonic_ns()}")
         await asyncio.sleep(seconds)
     await create_item(session, name)
 
 
-def wait_for_file(name: str) -> None:
+def wait_for_file(pattern: str) -> None:
     deadline = time.monotonic() + 60
-    while not (FOLDER / name).exists() and time.monotonic() < deadline:
+    while not [*FOLDER.glob(pattern)] and time.monotonic() < deadline:
         time.sleep(0.01)
 
 

@@ -85,7 +85,7 @@ def measure(bench: Workbench) -> dict[str, Any]:
         results = {ENQUEUE: enqueue(bench, project, queues, variables)}
         for workers in WORKERS:
             results[setting(workers)] = work(bench, project, queues, variables, workers)
-    return results
+        return {"with": versions(project, queues), "settings": results}
 
 
 def installed(bench: Workbench) -> Project:

@@ -26,6 +26,8 @@ from app.core.models import utc_now
 
 logger = structlog.get_logger("app.jobs")
 
+# Jobs that are claimed ahead at most, for each job that runs.
+MAX_AHEAD = 4
 # Characters of an error that are stored.
 ERROR_LENGTH = 2000
 
@@ -109,7 +111,7 @@ class Worker:
         """Return how many jobs to claim: of short ones, as many more as have ended meanwhile."""
         concurrency = self.settings.concurrency
         free = concurrency - len(self.running)
-        return 0 if free < 0 else free + min(self.ended, concurrency)
+        return 0 if free < 0 else free + min(self.ended, MAX_AHEAD * concurrency)
 
     def _start(self, claimed: Claim) -> None:
         task = asyncio.create_task(run_job(claimed, self.sessions, self.settings, self.slots))

@@ -234,7 +234,7 @@ def test_jobs_that_kill_their_workers_fail(jobs: Jobs) -> None:
     assert outcome.names == names(good)
     ((name, attempts, error),) = outcome.failed
     assert (name, attempts) == ("item.kill", 3)
-    assert error == "WorkerDiedError: the worker that ran the job died, or lost its lease"
+    assert error == "WorkerDiedError: the worker that had claimed the job died, or lost its lease"
     assert outcome.left == 0
     assert 1 <= outcome.deaths <= 3
 

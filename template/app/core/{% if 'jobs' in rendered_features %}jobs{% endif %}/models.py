@@ -42,5 +42,6 @@ class JobSchedule(Base):
     __tablename__ = "job_schedule"
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
-    cron: Mapped[str] = mapped_column(String(200))
+    # A cron line and a time zone.
+    schedule: Mapped[str] = mapped_column(String(200))
     due_at: Mapped[datetime]

@@ -10,7 +10,7 @@ from app.core.jobs.models import JobSchedule, QueuedJob
 from app.core.jobs.registry import JOBS
 from app.core.models import utc_now
 
-# Jobs that are listed one by one, of each state.
+# Maximum number of running and of failed jobs that are listed.
 MAX_LISTED = 20
 
 
@@ -26,8 +26,8 @@ async def overview(session: Session) -> AsyncIterator[str]:
     statement = select(QueuedJob.name, state, func.count(), func.min(QueuedJob.created_at))
     statement = statement.group_by(QueuedJob.name, state).order_by(QueuedJob.name, state)
     yield f"{'JOB':40} {'STATE':8} {'COUNT':>7}  OLDEST"
-    for name, text, count, created_at in await session.execute(statement):
-        yield f"{name:40} {text:8} {count:7}  {show(created_at)}{note(name)}"
+    for name, state_name, count, created_at in await session.execute(statement):
+        yield f"{name:40} {state_name:8} {count:7}  {format_time(created_at)}{handler_note(name)}"
     running = select(QueuedJob).where(QueuedJob.worker.is_not(None)).order_by(QueuedJob.created_at)
     yield f"\n{'RUNNING':36} {'JOB':40} WORKER"
     for job in await session.scalars(running.limit(MAX_LISTED)):
@@ -36,15 +36,16 @@ async def overview(session: Session) -> AsyncIterator[str]:
     yield f"\n{'FAILED':36} {'JOB':40} {'AT':20} ERROR"
     for job in await session.scalars(failed.order_by(QueuedJob.failed_at.desc()).limit(MAX_LISTED)):
         error = (job.error or "").partition("\n")[0]
-        yield f"{job.id} {job.name:40} {show(job.failed_at)} {error}"
-    yield f"\n{'SCHEDULE':40} {'CRON':30} NEXT"
-    for schedule in await session.scalars(select(JobSchedule).order_by(JobSchedule.name)):
-        yield f"{schedule.name:40} {schedule.cron:30} {show(schedule.due_at)}{note(schedule.name)}"
+        yield f"{job.id} {job.name:40} {format_time(job.failed_at)} {error}"
+    yield f"\n{'SCHEDULED JOB':40} {'SCHEDULE':30} NEXT"
+    for row in await session.scalars(select(JobSchedule).order_by(JobSchedule.name)):
+        due_at = format_time(row.due_at)
+        yield f"{row.name:40} {row.schedule:30} {due_at}{handler_note(row.name)}"
 
 
-def show(when: datetime | None) -> str:
+def format_time(when: datetime | None) -> str:
     return when.strftime("%Y-%m-%d %H:%M:%SZ") if when else ""
 
 
-def note(name: str) -> str:
+def handler_note(name: str) -> str:
     return "" if name in JOBS else " (no handler)"

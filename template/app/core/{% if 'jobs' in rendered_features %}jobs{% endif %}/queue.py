@@ -57,7 +57,8 @@ CLAIM = (
 )
 IS_CLAIMED = (TABLE.c.id == bindparam("claimed_id"), TABLE.c.attempts == bindparam("attempt"))
 FINISH = delete(TABLE).where(*IS_CLAIMED)
-PUT_BACK = update(TABLE).where(*IS_CLAIMED).values(worker=None)
+# A job that was put back has the number of an earlier attempt again, but no worker.
+PUT_BACK = update(TABLE).where(*IS_CLAIMED, TABLE.c.worker.is_not(None)).values(worker=None)
 
 
 class ClaimLostError(Exception):
@@ -71,11 +72,11 @@ async def enqueue(session: Session, job: Job[P], *args: P.args, **kwargs: P.kwar
     arguments that the handler does not take.
     """
     row = new_row(job, job.arguments(*args, **kwargs))
-    key: UUID = row["id"]
+    job_id: UUID = row["id"]
     if job.unique_key is None:
         await session.execute(INSERT, row)
     else:
-        # Otherwise, the savepoint would do it, and an error would seem to be one of the key.
+        # begin_nested() flushes, too: an error of pending changes would look like a taken key.
         await session.flush()
         try:
             async with session.begin_nested():
@@ -83,8 +84,8 @@ async def enqueue(session: Session, job: Job[P], *args: P.args, **kwargs: P.kwar
         except IntegrityError:
             return None
     if not job.delay:
-        publish_after_commit(session.sync_session, key)
-    return key
+        publish_after_commit(session.sync_session, job_id)
+    return job_id
 
 
 def new_row(job: Job[Any], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _traceparent() -> str | None:
 async def cancel(session: Session, *ids: UUID, unique_key: str | None = None) -> int:
     """Delete jobs by id or by key, also failed ones, and return how many there were.
 
-    If one is running, its transaction will be rolled back.
+    If one is running, its transaction is rolled back, at the latest when its handler ends.
     """
     # An empty list matches nothing; NULL would match all jobs without a key.
     keys = [] if unique_key is None else [unique_key]
@@ -118,10 +119,10 @@ async def cancel(session: Session, *ids: UUID, unique_key: str | None = None) ->
     return await execute(session, delete(TABLE).where(named))
 
 
-async def requeue(session: Session, *ids: UUID) -> int:
-    """Make failed jobs due again, all without ids, and return how many there were."""
+async def requeue(session: Session, ids: Collection[UUID] | None = None) -> int:
+    """Make failed jobs due again, all of them if `ids` is None; return how many there were."""
     statement = update(TABLE).where(TABLE.c.failed_at.is_not(None))
-    if ids:
+    if ids is not None:
         statement = statement.where(TABLE.c.id.in_(ids))
     return await execute(session, statement.values(due_at=utc_now(), attempts=0, failed_at=None))
 
@@ -132,16 +133,16 @@ async def claim(
     limit: int,
     worker: str,
     lease: float,
-    ids: Sequence[UUID] = (),
+    named: Sequence[UUID] = (),
     running: Collection[UUID] = (),
 ) -> Sequence[Claim]:
     """Claim jobs that are due and commit; no other worker claims them for `lease` seconds.
 
-    With `ids`, only these. Those that the worker runs are left out: their leases have ended because
-    it was blocked or suspended.
+    Only those in `named`, if there are any; never those in `running`: the worker still runs them,
+    and was blocked or suspended until their leases ended.
     """
     now = utc_now()
-    due = DUE.where(TABLE.c.id.in_(ids)) if ids else DUE
+    due = DUE.where(TABLE.c.id.in_(named)) if named else DUE
     rows = await session.execute(due, {"now": now, "names": [*names], "limit": limit})
     claims = [row for row in rows if row.id not in running]
     if claims:

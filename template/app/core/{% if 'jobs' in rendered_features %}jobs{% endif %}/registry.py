@@ -14,8 +14,7 @@ from pydantic import validate_call
 from pydantic_core import to_jsonable_python
 
 from app.core.database import Session
-from app.core.jobs.settings import JobsSettings
-from app.core.settings import read_settings
+from app.core.jobs.settings import get_jobs_settings
 
 P = ParamSpec("P")
 
@@ -106,10 +105,12 @@ def job(
     It may take `timeout` seconds, and is tried `attempts` times in total. With a cron line, it is
     enqueued whenever the line is due in the time zone.
 
-    Raises ValueError for an invalid cron line, TypeError for a second handler of the same name, and
-    SettingsError for an invalid setting.
+    Raises ValueError for an invalid cron line or time zone, or if a scheduled handler needs
+    arguments, TypeError for a second handler of the same name, and SettingsError for an invalid
+    setting.
     """
-    read_settings(JobsSettings)
+    # At import, so that an invalid variable ends the start of the application, and no request.
+    get_jobs_settings()
 
     def register(handler: Handler[P]) -> Job[P]:
         name = f"{handler.__module__.split('.')[-2]}.{handler.__name__}"
@@ -119,16 +120,17 @@ def job(
         schedule = f"{cron} {time_zone}" if cron else ""
         registered = Job(name, validated, timeout, attempts, schedule)
         if schedule:
-            check_schedule(registered)
+            _check_schedule(registered)
         JOBS[name] = registered
         return registered
 
     return register
 
 
-def check_schedule(job: Job[Any]) -> None:
+def _check_schedule(job: Job[Any]) -> None:
     try:
         job.arguments()
         job.next_due(datetime.now().astimezone())
-    except (CronSimError, ValueError) as error:
+    # An unknown time zone is a KeyError, a handler that needs arguments a TypeError.
+    except (CronSimError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{job.name}: invalid schedule {job.schedule!r}: {error}") from None

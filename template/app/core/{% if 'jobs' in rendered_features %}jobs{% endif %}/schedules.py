@@ -36,10 +36,10 @@ async def enqueue_if_due(session: Session, job: Job[Any]) -> datetime:
     # Locked, so that another worker waits, and then sees the next due time.
     schedule = await session.get(JobSchedule, job.name, with_for_update=True)
     if schedule is None:
-        schedule = JobSchedule(name=job.name, cron=job.schedule, due_at=job.next_due(now))
+        schedule = JobSchedule(name=job.name, schedule=job.schedule, due_at=job.next_due(now))
         session.add(schedule)
-    elif schedule.cron != job.schedule:
-        schedule.cron, schedule.due_at = job.schedule, job.next_due(now)
+    elif schedule.schedule != job.schedule:
+        schedule.schedule, schedule.due_at = job.schedule, job.next_due(now)
     elif schedule.due_at <= now:
         await enqueue(session, job)
         schedule.due_at = job.next_due(now)

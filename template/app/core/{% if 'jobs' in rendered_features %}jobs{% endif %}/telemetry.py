@@ -19,7 +19,10 @@ duration = metrics.get_meter(__name__).create_histogram(
 
 
 async def configure_exporters() -> None:
-    """Set up the exporters that the application has; FastAPI does so when it starts."""
+    """Set up the exporters that the application has.
+
+    FastAPI does so only when an application starts; the shutdown of this empty one just flushes.
+    """
     messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
 
     async def receive() -> dict[str, Any]:
@@ -37,7 +40,7 @@ def measure(claimed: Claim) -> Iterator[dict[str, Any]]:
 
     The caller adds its outcome to what this yields.
     """
-    attributes: dict[str, Any] = {"job.name": claimed.name, "outcome": "interrupted"}
+    attributes: dict[str, Any] = {"job.name": claimed.name, "job.outcome": "interrupted"}
     links = []
     if claimed.traceparent:
         carrier = {"traceparent": claimed.traceparent}
@@ -52,4 +55,6 @@ def measure(claimed: Claim) -> Iterator[dict[str, Any]]:
             yield attributes
         finally:
             span.set_attributes(attributes)
+            if attributes["job.outcome"] in {"retried", "failed"}:
+                span.set_status(trace.StatusCode.ERROR)
             duration.record(monotonic() - started, attributes)

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import select
 
 from app.core.database import SessionFactory
+from app.core.jobs.attempts import run_handler
 from app.core.jobs.models import QueuedJob
 from app.core.jobs.queue import claim
 from app.core.jobs.registry import JOBS
-from app.core.jobs.worker import run_handler
 from app.worker import import_handlers
 
 

@@ -26,7 +26,7 @@ async def test_overview_of_jobs_failed_jobs_and_schedules(sessions: SessionFacto
         key = await enqueue(session, handlers.write, "two")
         failed = await session.get_one(QueuedJob, key)
         failed.due_at, failed.failed_at, failed.error = None, utc_now(), "ValueError: broken\nline"
-        session.add(JobSchedule(name="item.report", cron="0 3 * * *", due_at=utc_now()))
+        session.add(JobSchedule(name="item.report", schedule="0 3 * * * UTC", due_at=utc_now()))
     async with sessions() as session:
         lines = [line async for line in overview(session)]
     assert [line.split()[:3] for line in lines if line.startswith("jobs.write")] == [
@@ -39,7 +39,7 @@ async def test_overview_of_jobs_failed_jobs_and_schedules(sessions: SessionFacto
 
 async def test_requeue_asks_for_ids_or_all() -> None:
     arguments = argparse.Namespace(ids=[], all=False)
-    with pytest.raises(SystemExit, match="name the ids of failed jobs, or --all"):
+    with pytest.raises(SystemExit, match="pass the ids of failed jobs, or --all"):
         await worker.requeue_failed(None, arguments)  # type: ignore[arg-type]
 
 

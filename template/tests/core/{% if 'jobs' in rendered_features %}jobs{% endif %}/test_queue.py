@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from app.core.database import SessionFactory
 from app.core.jobs import cancel, enqueue
 from app.core.jobs.models import JobSchedule, QueuedJob
-from app.core.jobs.queue import claim
+from app.core.jobs.queue import claim, put_back
 from app.core.jobs.registry import JOBS, job
 from app.core.models import utc_now
 from tests.core.jobs import handlers
@@ -54,7 +54,7 @@ async def test_one_job_per_unique_key(sessions: SessionFactory) -> None:
 async def test_errors_of_pending_changes_are_not_taken_for_the_key(
     sessions: SessionFactory,
 ) -> None:
-    values = {"name": "one", "cron": "* * * * *", "due_at": utc_now()}
+    values = {"name": "one", "schedule": "* * * * *", "due_at": utc_now()}
     async with sessions.begin() as session:
         session.add(JobSchedule(**values))
     async with sessions() as session:
@@ -99,6 +99,20 @@ async def test_ended_leases_are_claimed_again(sessions: SessionFactory) -> None:
     assert attempts == [1, 2]
 
 
+async def test_a_claim_that_has_ended_changes_nothing(sessions: SessionFactory) -> None:
+    async with sessions.begin() as session:
+        await enqueue(session, handlers.write, "one")
+    async with sessions() as session:
+        (first,) = await claim(session, JOBS, limit=1, worker="suspended", lease=-1)
+        (second,) = await claim(session, JOBS, limit=1, worker="other", lease=60)
+        # The other worker takes the first one for dead, and the job has failed.
+        failed = {"attempts": first.attempt, "due_at": None, "failed_at": utc_now()}
+        await put_back(session, second, **failed)
+        await put_back(session, first, due_at=utc_now(), attempts=0)
+        (job,) = await session.scalars(select(QueuedJob))
+    assert (job.attempts, job.due_at) == (1, None)
+
+
 async def test_jobs_without_a_handler_stay_in_the_queue(sessions: SessionFactory) -> None:
     async with sessions.begin() as session:
         await enqueue(session, handlers.write, "one")
@@ -124,12 +138,23 @@ def test_two_handlers_of_one_name_are_rejected() -> None:
         job()(handlers.write.handler)
 
 
-def test_invalid_cron_lines_are_rejected() -> None:
+@pytest.mark.parametrize(
+    ("cron", "time_zone", "error"),
+    [
+        ("61 * * * *", "UTC", "Bad minute"),
+        ("0 3 * * *", "Europe/Berln", "No time zone found"),
+    ],
+)
+def test_invalid_schedules_are_rejected(cron: str, time_zone: str, error: str) -> None:
     async def report(session: object) -> None: ...
 
-    report.__module__ = "app.modules.item.jobs"
-    with pytest.raises(
-        ValueError, match=r"item\.report: invalid schedule '61 \* \* \* \* UTC': Bad minute"
-    ):
-        job(cron="61 * * * *")(report)
-    assert "item.report" not in JOBS
+    with pytest.raises(ValueError, match=rf"jobs\.report: invalid schedule .*{error}"):
+        job(cron=cron, time_zone=time_zone)(report)
+    assert "jobs.report" not in JOBS
+
+
+def test_scheduled_handlers_with_arguments_are_rejected() -> None:
+    async def report(session: object, name: str) -> None: ...
+
+    with pytest.raises(ValueError, match=r"invalid schedule .*missing a required argument"):
+        job(cron="0 3 * * *")(report)

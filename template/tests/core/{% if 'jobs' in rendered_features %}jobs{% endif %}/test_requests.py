@@ -76,5 +76,5 @@ async def test_traces_of_jobs_are_linked_to_the_request(
     origin = request.get_span_context()
     assert (link.context.trace_id, link.context.span_id) == (origin.trace_id, origin.span_id)
     assert span.attributes
-    assert (span.attributes["outcome"], span.attributes["job.attempt"]) == ("done", 1)
+    assert (span.attributes["job.outcome"], span.attributes["job.attempt"]) == ("done", 1)
     assert await effects() == ["one"]

@@ -11,7 +11,7 @@ from app.core.jobs.registry import JOBS, Job, job
 from app.core.jobs.schedules import Schedules, enqueue_if_due
 from app.core.models import utc_now
 
-CRON = "0 3 * * * Europe/Berlin"
+SCHEDULE = "0 3 * * * Europe/Berlin"
 ONE_HOUR = timedelta(hours=1)
 
 
@@ -23,9 +23,11 @@ def report() -> Iterator[Job[[]]]:
     JOBS.pop("jobs.report")
 
 
-async def add_schedule(sessions: SessionFactory, due_at: datetime, cron: str = CRON) -> None:
+async def add_schedule(
+    sessions: SessionFactory, due_at: datetime, schedule: str = SCHEDULE
+) -> None:
     async with sessions.begin() as session:
-        session.add(JobSchedule(name="jobs.report", cron=cron, due_at=due_at))
+        session.add(JobSchedule(name="jobs.report", schedule=schedule, due_at=due_at))
 
 
 async def enqueued(sessions: SessionFactory) -> int:
@@ -60,8 +62,10 @@ async def test_concurrent_workers_enqueue_once(sessions: SessionFactory, report:
     assert await enqueued(sessions) == 1
 
 
-async def test_changed_cron_lines_start_anew(sessions: SessionFactory, report: Job[[]]) -> None:
-    await add_schedule(sessions, utc_now() - ONE_HOUR, cron="* * * * * UTC")
+async def test_a_changed_schedule_waits_for_its_next_time(
+    sessions: SessionFactory, report: Job[[]]
+) -> None:
+    await add_schedule(sessions, utc_now() - ONE_HOUR, schedule="* * * * * UTC")
     async with sessions.begin() as session:
         await enqueue_if_due(session, report)
     assert await enqueued(sessions) == 0

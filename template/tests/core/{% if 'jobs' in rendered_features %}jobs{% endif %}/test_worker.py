@@ -202,4 +202,6 @@ async def test_jobs_that_kill_their_workers_fail(
     async with working():
         await until(has_failed)
     (job,) = await stored(sessions)
-    assert job.error == "WorkerDiedError: the worker that ran the job died, or lost its lease"
+    assert (
+        job.error == "WorkerDiedError: the worker that had claimed the job died, or lost its lease"
+    )

@@ -1,0 +1,117 @@
+"""An attempt of a job: its handler in a transaction, and what follows if that fails."""
+
+import asyncio
+import random
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from structlog.contextvars import bind_contextvars
+
+from app.core.database import LOCKS_ROWS, SessionFactory
+from app.core.driver_errors import describe
+from app.core.jobs.queue import Claim, ClaimLostError, finish, put_back
+from app.core.jobs.registry import CURRENT_JOB, JOBS, CurrentJob, PermanentError
+from app.core.jobs.settings import JobsSettings
+from app.core.jobs.telemetry import measure
+from app.core.models import utc_now
+
+logger = structlog.get_logger("app.jobs")
+
+# Maximum number of characters of an error that are stored.
+ERROR_LENGTH = 2000
+
+
+class WorkerDiedError(Exception):
+    """The worker that had claimed the job died, or lost its lease."""
+
+
+async def run_job(
+    claimed: Claim, sessions: SessionFactory, settings: JobsSettings, slots: asyncio.Semaphore
+) -> None:
+    """Run a claimed job in one of the slots; if that is cancelled, put the job back as it was."""
+    bind_contextvars(job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempt)
+    if claimed.request_id:
+        bind_contextvars(request_id=claimed.request_id)
+    try:
+        async with slots:
+            with measure(claimed) as measured:
+                measured["job.outcome"] = await _run_attempt(claimed, sessions, settings)
+    except asyncio.CancelledError:
+        await _put_back(sessions, claimed, due_at=utc_now(), attempts=claimed.attempt - 1)
+        raise
+
+
+async def _run_attempt(claimed: Claim, sessions: SessionFactory, settings: JobsSettings) -> str:
+    """Run the handler, and return the outcome: done, lost, retried or failed."""
+    try:
+        if claimed.last_worker:
+            raise WorkerDiedError("the worker that had claimed the job died, or lost its lease")
+        await run_handler(claimed, sessions)
+    except ClaimLostError:
+        logger.warning("job rolled back: it was cancelled, or another worker has claimed it")
+        return "lost"
+    except (Exception, asyncio.CancelledError) as error:
+        # A handler raises CancelledError, too, if it awaits a task that was cancelled.
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise
+        return await _retry_or_fail(claimed, sessions, settings, error)
+    logger.info("job done")
+    return "done"
+
+
+async def run_handler(claimed: Claim, sessions: SessionFactory) -> None:
+    """Run the handler of a job, and delete the job in its transaction.
+
+    Raises what the handler raises, TimeoutError, or ClaimLostError; nothing is committed then.
+    """
+    job = JOBS[claimed.name]
+    CURRENT_JOB.set(CurrentJob(claimed.id, claimed.name, claimed.attempt))
+    session = sessions()
+    # Lock the rows that it reads, as a retried request does: see app.core.middleware.retries.
+    session.info[LOCKS_ROWS] = claimed.attempt > 1
+    try:
+        async with asyncio.timeout(job.timeout):
+            next_step = await job(session, **claimed.arguments)
+            await session.run_sync(finish, claimed, next_step)
+    finally:
+        if session.in_transaction():
+            # The connection of a cancelled job returns to the pool, too.
+            await asyncio.shield(session.close())
+
+
+async def _retry_or_fail(
+    claimed: Claim, sessions: SessionFactory, settings: JobsSettings, error: BaseException
+) -> str:
+    job = JOBS[claimed.name]
+    message = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
+    # PostgreSQL stores neither NUL nor lone surrogates.
+    message = message.replace("\0", "").encode(errors="replace").decode()
+    # The claim that found a dead worker is no attempt of its own.
+    attempt = claimed.attempt - 1 if isinstance(error, WorkerDiedError) else claimed.attempt
+    if attempt >= job.attempts or isinstance(error, PermanentError):
+        logger.error("job failed", attempt=attempt, exc_info=error)
+        values = {"due_at": None, "failed_at": utc_now()}
+        outcome = "failed"
+    else:
+        wait = min(settings.retry_wait * 2 ** (attempt - 1), settings.retry_max_wait)
+        # Jobs that failed together are not retried together: one may have killed the worker.
+        seconds = wait * random.uniform(0.5, 1)  # noqa: S311
+        logger.warning(
+            "job failed and will be retried",
+            attempt=attempt,
+            seconds=round(seconds, 3),
+            exc_info=error,
+        )
+        values = {"due_at": utc_now() + timedelta(seconds=seconds)}
+        outcome = "retried"
+    await _put_back(sessions, claimed, attempts=attempt, error=message, **values)
+    return outcome
+
+
+async def _put_back(sessions: SessionFactory, claimed: Claim, **values: Any) -> None:
+    try:
+        async with sessions() as session:
+            await put_back(session, claimed, **values)
+    except Exception as error:
+        logger.warning("job not put back: its lease will end", **describe(error))

@@ -28,7 +28,7 @@ from tests.support.projects import (
     run,
 )
 
-DATABASES = ("postgresql", "mysql")
+DATABASES = ("postgresql", "mysql", "sqlite")
 HANDLER = """from app.core.database import Session
 from app.core.jobs import job
 from app.modules.item.schemas import ItemCreate

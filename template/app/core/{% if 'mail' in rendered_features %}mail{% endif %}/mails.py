@@ -39,9 +39,11 @@ class Mail:
 def render(template: str, context: dict[str, object]) -> tuple[str, str, str]:
     """Return the subject, the text and the HTML of a mail.
 
-    Raises `jinja2.TemplateError` for a missing file or variable, and KeyError without a subject.
+    Raises `jinja2.TemplateError` for a missing file or variable, and ValueError without a subject.
     """
     plain = TEMPLATES.get_template(f"{template}.txt")
-    subject = "".join(plain.blocks["subject"](plain.new_context(context))).strip()
+    if (block := plain.blocks.get("subject")) is None:
+        raise ValueError(f"{template}.txt: no block `subject`; see docs/mail.md")
+    subject = "".join(block(plain.new_context(context))).strip()
     html = TEMPLATES.get_template(f"{template}.html").render(context, subject=subject)
     return subject, plain.render(context), html

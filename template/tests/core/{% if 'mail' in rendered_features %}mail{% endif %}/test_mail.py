@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from app.core.database import Session, SessionFactory
 from app.core.jobs.models import QueuedJob
-from app.core.mail import MailAddress, send_mail
+from app.core.mail import MailAddress, mails, send_mail
 
 pytestmark = pytest.mark.usefixtures("templates")
 TO = "bob@example.com"
@@ -85,3 +85,10 @@ def test_schemas_accept_mail_addresses() -> None:
     assert Invitation(email="Bob.O'Neil+x@mail.example.com").email
     with pytest.raises(ValidationError, match="'bob' is not a mail address"):
         Invitation(email="bob")
+
+
+def test_a_template_without_a_subject_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = jinja2.DictLoader({"untitled.txt": "Hello", "untitled.html": "<p>Hello</p>"})
+    monkeypatch.setattr(mails.TEMPLATES, "loader", loader)
+    with pytest.raises(ValueError, match=r"untitled\.txt: no block `subject`"):
+        mails.render("untitled", {})

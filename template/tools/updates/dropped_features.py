@@ -43,7 +43,11 @@ def find_files(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     """
     if {*before.get("features", [])} <= {*after.get("features", [])}:
         return {}
-    updated, others = render_version({**after, "previous": {**before}}), render_version(after)
+    # Alike but for the features: neither renders modules that the other one does not.
+    updated, others = (
+        render_version({**after, "previous": {**before, "features": features}})
+        for features in (before.get("features", []), after.get("features", []))
+    )
     return {path: text for path, text in updated.items() if path not in others}
 
 

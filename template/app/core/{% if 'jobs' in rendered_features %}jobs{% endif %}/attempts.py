@@ -18,6 +18,8 @@ from app.core.models import utc_now
 
 logger = structlog.get_logger("app.jobs")
 
+# Seconds to put a job back; otherwise, its lease ends.
+TIMEOUT = 30
 # Maximum number of characters of an error that are stored.
 ERROR_LENGTH = 2000
 
@@ -26,20 +28,18 @@ class WorkerDiedError(Exception):
     """The worker that had claimed the job died, or lost its lease."""
 
 
-async def run_job(
-    claimed: Claim, sessions: SessionFactory, settings: JobsSettings, slots: asyncio.Semaphore
-) -> None:
-    """Run a claimed job in one of the slots; if that is cancelled, put the job back as it was."""
+async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobsSettings) -> None:
+    """Run a claimed job; if its handler fails, put it back for a retry, or as failed."""
     bind_contextvars(job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempt)
     if claimed.request_id:
         bind_contextvars(request_id=claimed.request_id)
-    try:
-        async with slots:
-            with measure(claimed) as measured:
-                measured["job.outcome"] = await _run_attempt(claimed, sessions, settings)
-    except asyncio.CancelledError:
-        await _put_back(sessions, claimed, due_at=utc_now(), attempts=claimed.attempt - 1)
-        raise
+    with measure(claimed) as measured:
+        measured["job.outcome"] = await _run_attempt(claimed, sessions, settings)
+
+
+async def release(claimed: Claim, sessions: SessionFactory) -> None:
+    """Put a job back as it was before it was claimed, to be run at once."""
+    await _put_back(sessions, claimed, due_at=utc_now(), attempts=claimed.attempt - 1)
 
 
 async def _run_attempt(claimed: Claim, sessions: SessionFactory, settings: JobsSettings) -> str:
@@ -51,8 +51,9 @@ async def _run_attempt(claimed: Claim, sessions: SessionFactory, settings: JobsS
     except ClaimLostError:
         logger.warning("job rolled back: it was cancelled, or another worker has claimed it")
         return "lost"
-    except (Exception, asyncio.CancelledError) as error:
-        # A handler raises CancelledError, too, if it awaits a task that was cancelled.
+    # A handler also raises CancelledError if it awaits a task that was cancelled, and SystemExit
+    # for invalid settings.
+    except (Exception, asyncio.CancelledError, SystemExit) as error:
         if (task := asyncio.current_task()) and task.cancelling():
             raise
         return await _retry_or_fail(claimed, sessions, settings, error)
@@ -94,7 +95,7 @@ async def _retry_or_fail(
         values = {"due_at": None, "failed_at": utc_now()}
         outcome = "failed"
     else:
-        wait = min(settings.retry_wait * 2 ** (attempt - 1), settings.retry_max_wait)
+        wait = min(settings.retry_wait * 2 ** min(attempt - 1, 60), settings.retry_max_wait)
         # Jobs that failed together are not retried together: one may have killed the worker.
         seconds = wait * random.uniform(0.5, 1)  # noqa: S311
         logger.warning(
@@ -111,7 +112,7 @@ async def _retry_or_fail(
 
 async def _put_back(sessions: SessionFactory, claimed: Claim, **values: Any) -> None:
     try:
-        async with sessions() as session:
+        async with asyncio.timeout(TIMEOUT), sessions() as session:
             await put_back(session, claimed, **values)
     except Exception as error:
         logger.warning("job not put back: its lease will end", **describe(error))

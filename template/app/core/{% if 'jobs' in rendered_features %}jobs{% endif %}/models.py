@@ -27,7 +27,11 @@ class QueuedJob(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     # The worker that has claimed the job.
     worker: Mapped[str | None] = mapped_column(String(200))
-    unique_key: Mapped[str | None] = mapped_column(String(200), unique=True)
+    # Case-sensitive on all databases.
+    unique_key: Mapped[str | None] = mapped_column(
+        String(200).with_variant(String(200, collation="utf8mb4_bin"), "mysql", "mariadb"),
+        unique=True,
+    )
     error: Mapped[str | None] = mapped_column(Text)
     failed_at: Mapped[datetime | None]
     # Of the request that enqueued the job.

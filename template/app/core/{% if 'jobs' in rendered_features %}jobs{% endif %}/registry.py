@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -88,6 +88,7 @@ class Job(Generic[P]):
         return next(CronSim(cron, after.astimezone(ZoneInfo(time_zone))))
 
 
+NOT_STORED = {Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
 JOBS: dict[str, Job[Any]] = {}
 CURRENT_JOB: ContextVar[CurrentJob] = ContextVar("current_job")
 
@@ -106,16 +107,20 @@ def job(
     enqueued whenever the line is due in the time zone.
 
     Raises ValueError for an invalid cron line or time zone, or if a scheduled handler needs
-    arguments, TypeError for a second handler of the same name, and SettingsError for an invalid
-    setting.
+    arguments; TypeError for a handler outside of a `jobs.py`, with the name of another one, or with
+    parameters that have no names; and SettingsError for an invalid setting.
     """
     # At import, so that an invalid variable ends the start of the application, and no request.
     get_jobs_settings()
 
     def register(handler: Handler[P]) -> Job[P]:
+        if handler.__module__.startswith("app.") and not handler.__module__.endswith(".jobs"):
+            raise TypeError(f"{handler.__module__}: workers import only jobs.py; move the handler")
         name = f"{handler.__module__.split('.')[-2]}.{handler.__name__}"
         if name in JOBS:
             raise TypeError(f"{name}: another handler has this name; rename one of them")
+        if {p.kind for p in signature(handler).parameters.values()} & NOT_STORED:
+            raise TypeError(f"{name}: arguments are stored by name; name each parameter")
         validated = validate_call(config={"arbitrary_types_allowed": True})(handler)
         schedule = f"{cron} {time_zone}" if cron else ""
         registered = Job(name, validated, timeout, attempts, schedule)

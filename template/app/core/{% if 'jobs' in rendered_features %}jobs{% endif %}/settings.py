@@ -18,7 +18,14 @@ BROKER_PACKAGES = {
 
 
 def check_broker_url(url: str) -> str:
-    scheme = urlsplit(url).scheme
+    try:
+        parts = urlsplit(url)
+        scheme, _port = parts.scheme, parts.port
+    except ValueError:
+        # Its text may quote the password.
+        raise ValueError(
+            "invalid URL; write / # ? @ : in a password as %2F %23 %3F %40 %3A"
+        ) from None
     if scheme not in BROKER_PACKAGES:
         raise ValueError(f"unsupported scheme {scheme!r}; expected amqp://…, redis://… or nats://…")
     if find_spec(package := BROKER_PACKAGES[scheme]) is None:

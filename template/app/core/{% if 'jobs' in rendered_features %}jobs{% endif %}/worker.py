@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from contextlib import suppress
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.database import create_session_factory
 from app.core.driver_errors import describe
 from app.core.jobs import wakeups
-from app.core.jobs.attempts import run_job
+from app.core.jobs.attempts import release, run_job
 from app.core.jobs.messages import Inbox
 from app.core.jobs.queue import Claim, claim, renew
 from app.core.jobs.registry import JOBS
@@ -31,10 +31,12 @@ class Worker:
     def __init__(self, engine: AsyncEngine, settings: JobsSettings) -> None:
         self.engine = engine
         self.settings = settings
-        self.sessions = create_session_factory(engine)
+        self.sessions = create_session_factory(engine.execution_options(**wakeups.OPTIONS))
         self.schedules = Schedules(self.sessions)
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.running: dict[asyncio.Task[None], Claim] = {}
+        # The ids of those that are claimed ahead, and wait for a slot.
+        self.waiting: set[UUID] = set()
         self.slots = asyncio.Semaphore(settings.concurrency)
         # Jobs that have ended since the last claim: about as many will end before the next one.
         self.ended = 0
@@ -43,9 +45,9 @@ class Worker:
         self.is_stopping = False
 
     def stop(self) -> None:
-        """Claim no more jobs, so that `run` returns; a second call cancels those that run."""
-        if self.is_stopping:
-            for task in self.running:
+        """Start no more jobs, so that `run` returns; a second call cancels those that run."""
+        for task, claimed in self.running.items():
+            if self.is_stopping or claimed.id in self.waiting:
                 task.cancel()
         self.is_stopping = True
         self.wake.set()
@@ -73,52 +75,70 @@ class Worker:
     async def _claim_jobs(self) -> bool:
         """Start jobs that are due; return whether the database could be asked."""
         try:
-            await self.schedules.enqueue_due()
-            if limit := self._claim_limit():
-                self.ended = 0
-                async with self.sessions() as session:
-                    await session.connection(execution_options=wakeups.CLAIM_OPTIONS)
-                    lease = self.settings.lease
-                    named = self.inbox.take(limit) if self.inbox else []
-                    running = {claimed.id for claimed in self.running.values()}
-                    claims = await claim(session, JOBS, limit, self.name, lease, named, running)
-                for claimed in claims:
-                    self._start(claimed)
+            # Servers cannot limit the time of a connection that is dead.
+            async with asyncio.timeout(self.settings.lease):
+                await self.schedules.enqueue_due()
+                if limit := self._claim_limit():
+                    self.ended = 0
+                    await self._claim(limit)
         except Exception as error:
             # Any exception: while it connects, a driver raises its own.
             logger.warning("no jobs claimed", **describe(error))
             return False
         return True
 
+    async def _claim(self, limit: int) -> None:
+        named = self.inbox.take(limit) if self.inbox else []
+        running = {claimed.id for claimed in self.running.values()}
+        lease = self.settings.lease
+        async with self.sessions() as session:
+            claims = await claim(session, JOBS, limit, self.name, lease, named, running)
+        for claimed in claims:
+            self._start(claimed)
+
     def _claim_limit(self) -> int:
         """Return how many jobs to claim: one per free slot, and as many as have just ended."""
         concurrency = self.settings.concurrency
         free = concurrency - len(self.running)
-        return 0 if free < 0 else free + min(self.ended, MAX_AHEAD * concurrency)
+        # Claimed, a job has used one of its attempts, even if the worker dies before it starts.
+        if free <= 0 or any(job.attempts == 1 for job in JOBS.values()):
+            return max(free, 0)
+        return free + min(self.ended, MAX_AHEAD * concurrency)
 
     def _start(self, claimed: Claim) -> None:
-        task = asyncio.create_task(run_job(claimed, self.sessions, self.settings, self.slots))
+        self.waiting.add(claimed.id)
+        task = asyncio.create_task(self._run(claimed))
         self.running[task] = claimed
         task.add_done_callback(self._end)
 
+    async def _run(self, claimed: Claim) -> None:
+        try:
+            async with self.slots:
+                self.waiting.discard(claimed.id)
+                await run_job(claimed, self.sessions, self.settings)
+        except asyncio.CancelledError:
+            await release(claimed, self.sessions)
+            raise
+
     def _end(self, task: asyncio.Task[None]) -> None:
-        del self.running[task]
-        self.ended += 1
-        if len(self.running) <= self.settings.concurrency:
+        self.waiting.discard(self.running.pop(task).id)
+        self.ended += not task.cancelled()
+        if len(self.running) < self.settings.concurrency:
             self.wake.set()
 
     async def _renew_leases(self) -> None:
-        """Extend the leases of running jobs, and cancel those that were cancelled or lost."""
+        """Extend the leases of running jobs, and end those that were cancelled, lost, or wait."""
         while True:
             await asyncio.sleep(self.settings.lease / 3)
             running = [*self.running.items()]
             try:
-                async with self.sessions() as session:
+                async with asyncio.timeout(self.settings.lease), self.sessions() as session:
                     claims = [claimed for _, claimed in running]
                     left = await renew(session, claims, self.name, self.settings.lease)
             except Exception as error:
                 logger.warning("leases not renewed", **describe(error))
                 continue
             for task, claimed in running:
-                if claimed.id not in left:
+                # Other workers may have a free slot.
+                if claimed.id not in left or claimed.id in self.waiting:
                     task.cancel()

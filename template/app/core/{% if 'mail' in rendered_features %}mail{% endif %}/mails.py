@@ -32,8 +32,9 @@ class Mail:
         check_address(self.to)
         if self.reply_to is not None:
             check_address(self.reply_to)
-        if self.subject.splitlines() != [self.subject]:
-            raise ValueError(f"the subject {self.subject!r} must be one line")
+        # Python decodes encoded words, =?utf-8?…?=, which may contain line breaks.
+        if self.subject.splitlines() != [self.subject] or "=?" in self.subject:
+            raise ValueError(f"the subject {self.subject!r} must be one line, and without '=?'")
 
 
 def render(template: str, context: dict[str, object]) -> tuple[str, str, str]:

@@ -57,3 +57,8 @@ async def wait(session: Session, name: str) -> None:
 async def count_down(session: Session, number: int) -> NextStep | None:
     await session.execute(EFFECT, {"name": str(number)})
     return NextStep(number=number - 1) if number else None
+
+
+@job(attempts=3)
+async def end_the_process(session: Session) -> None:
+    raise SystemExit("MAIL_HOST: missing")

@@ -158,3 +158,24 @@ def test_scheduled_handlers_with_arguments_are_rejected() -> None:
 
     with pytest.raises(ValueError, match=r"invalid schedule .*missing a required argument"):
         job(cron="0 3 * * *")(report)
+
+
+def test_handlers_of_other_files_are_rejected() -> None:
+    async def report(session: object) -> None: ...
+
+    report.__module__ = "app.modules.item.tasks"
+    with pytest.raises(TypeError, match=r"app\.modules\.item\.tasks: workers import only jobs\.py"):
+        job()(report)
+
+
+def test_parameters_without_names_are_rejected() -> None:
+    async def report(session: object, **context: str) -> None: ...
+
+    with pytest.raises(TypeError, match=r"jobs\.report: arguments are stored by name"):
+        job()(report)  # type: ignore[arg-type]
+
+
+async def test_unique_keys_are_case_sensitive(sessions: SessionFactory) -> None:
+    async with sessions.begin() as session:
+        for key in ("reset:a", "reset:A"):
+            assert await enqueue(session, handlers.write.with_options(unique_key=key), key)

@@ -4,6 +4,16 @@ from app.core.jobs.settings import JobsSettings
 from app.core.settings import SettingsError, read_settings
 
 
+@pytest.mark.parametrize("url", ["redis://:s3cr/et@host:6379", "redis://user:s3cr℀@host"])
+def test_invalid_urls_of_brokers_do_not_show_the_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("JOBS_BROKER_URL", url)
+    with pytest.raises(SettingsError, match="invalid URL; write /") as raised:
+        read_settings(JobsSettings)
+    assert "s3cr" not in str(raised.value)
+
+
 def test_errors_do_not_show_the_password_of_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOBS_BROKER_URL", "kafka://user:secret@host")
     with pytest.raises(SettingsError) as raised:

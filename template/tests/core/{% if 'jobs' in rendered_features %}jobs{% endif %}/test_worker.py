@@ -6,6 +6,7 @@ from sqlalchemy import select, update
 from app.core.database import SessionFactory
 from app.core.jobs import Job, cancel, enqueue, requeue
 from app.core.jobs.models import QueuedJob
+from app.core.jobs.queue import claim
 from app.core.models import utc_now
 from tests.core.jobs import handlers
 from tests.core.jobs.conftest import Effects, Working, until
@@ -205,3 +206,38 @@ async def test_jobs_that_kill_their_workers_fail(
     assert (
         job.error == "WorkerDiedError: the worker that had claimed the job died, or lost its lease"
     )
+
+
+async def test_handlers_that_exit_fail(sessions: SessionFactory, working: Working) -> None:
+    await add(sessions, handlers.end_the_process)
+
+    async def has_failed() -> bool:
+        (job,) = await stored(sessions)
+        return job.failed_at is not None
+
+    async with working():
+        await until(has_failed)
+    (job,) = await stored(sessions)
+    assert (job.attempts, job.error) == (3, "SystemExit: MAIL_HOST: missing")
+
+
+async def test_jobs_that_wait_for_a_slot_are_left_to_others(
+    sessions: SessionFactory, working: Working
+) -> None:
+    for number in range(3):
+        await add(sessions, handlers.wait, str(number))
+
+    async def is_put_back() -> bool:
+        jobs = await stored(sessions)
+        return [(job.attempts, job.worker) for job in jobs].count((0, None)) == 2
+
+    async with working(concurrency=1, lease=0.3, poll_interval=100) as worker:
+        await asyncio.wait_for(handlers.started.wait(), 5)
+        # As if many short jobs had ended before.
+        async with sessions() as session:
+            names = ["jobs.wait"]
+            claims = await claim(session, names, limit=2, worker=worker.name, lease=60)
+        for claimed in claims:
+            worker._start(claimed)
+        await until(is_put_back)
+        handlers.release.set()

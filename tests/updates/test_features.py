@@ -259,3 +259,12 @@ def test_a_project_has_no_trace_of_other_features(
     names -= {"MAIL_HOST"}
     for file, text in made.items():
         assert {name for name in names if name.encode() in text} == set(), file
+
+
+def test_a_module_is_added_while_a_feature_is_dropped(committed: Callable[..., Project]) -> None:
+    made = committed(features=JOBS)
+    run_update(made, "[]", "--data", "modules=[item, price]")
+    assert not (made.path / WORKER).exists()
+    fresh = committed(name="fresh", modules=["item", "price"])
+    assert template_owned(made) == template_owned(fresh)
+    assert (made.path / "app/modules/price/router.py").exists()

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-# ASCII only: many servers accept no other; domains can be written as xn--…. Without =?, which begins
-# an encoded word: Python would decode it, also to several addresses.
+# ASCII only: many servers accept no other; domains can be written as xn--…. Without =?, which
+# begins an encoded word: Python would decode it, also to several addresses.
 ADDRESS = re.compile(
     r"(?!.*=\?)[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)*", re.I | re.A
 )

@@ -21,11 +21,11 @@ def test_the_password_is_not_shown(configure: Callable[..., None]) -> None:
 
 
 @pytest.mark.process
-def test_an_invalid_variable_prevents_the_start_of_the_worker() -> None:
+def test_an_invalid_variable_prevents_the_start_of_the_worker(server_url: str) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "app.worker"],
         cwd=PROJECT_ROOT,
-        env=os.environ | {"MAIL_PORT": "nonsense"},
+        env=os.environ | {"DATABASE_URL": server_url, "MAIL_PORT": "nonsense"},
         capture_output=True,
         text=True,
         timeout=60,

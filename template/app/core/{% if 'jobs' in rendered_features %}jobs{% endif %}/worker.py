@@ -31,7 +31,8 @@ class Worker:
     def __init__(self, engine: AsyncEngine, settings: JobsSettings) -> None:
         self.engine = engine
         self.settings = settings
-        self.sessions = create_session_factory(engine.execution_options(**wakeups.OPTIONS))
+        wakeups.prepare(engine)
+        self.sessions = create_session_factory(engine)
         self.schedules = Schedules(self.sessions)
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.running: dict[asyncio.Task[None], Claim] = {}

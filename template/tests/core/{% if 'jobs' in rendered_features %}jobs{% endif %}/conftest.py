@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.core.database import SessionFactory, create_session_factory
+from app.core.database import SessionFactory, create_engine, create_session_factory
 from app.core.jobs.models import JobSchedule, QueuedJob
 from app.core.jobs.registry import JOBS
 from app.core.jobs.settings import JobsSettings
 from app.core.jobs.worker import Worker
+from app.core.settings import Settings
 from tests.core.jobs import handlers
 
 Working: TypeAlias = Callable[..., Any]
@@ -53,8 +54,10 @@ async def effects(sessions: SessionFactory) -> Effects:
 
 
 @pytest.fixture
-def working(engine: AsyncEngine, sessions: SessionFactory) -> Working:
+async def working(settings: Settings, sessions: SessionFactory) -> AsyncIterator[Working]:
     """`async with working() as worker:` runs a worker in the test's process."""
+    # A worker changes what its connections do.
+    engine = create_engine(settings.database)
 
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Worker]:
@@ -67,7 +70,8 @@ def working(engine: AsyncEngine, sessions: SessionFactory) -> Working:
                 worker.stop()
             await task
 
-    return run
+    yield run
+    await engine.dispose()
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:

@@ -159,7 +159,7 @@ def test_switching_off_keeps_edited_files_and_names_what_uses_the_feature(
     (made.path / WORKER).write_bytes((made.path / WORKER).read_bytes().replace(b"\n", b"\r\n"))
     commit(made.path)
     before = files(made.path)
-    printed = "\n" + how(made, "[]") + made.run("nox", "-s", "lint", status=1).stdout
+    printed = how(made, "[]") + made.run("nox", "-s", "lint", status=1).stdout
     after = files(made.path)
     assert f"\n{MODELS}: file of a dropped feature, kept because you edited it\n" in printed
     for name, (line, used) in uses.items():

@@ -587,7 +587,8 @@ def test_a_session_that_lost_its_decorator_in_a_conflict_is_reported(
 def test_the_commands_of_the_page_on_updates_work(made: Project, newer: Path) -> None:
     page = (made.path / "docs/updating.md").read_text("utf-8")
     blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    start, abort, moves, add, answer, unreleased, plain, check = map(str.splitlines, blocks)
+    start, abort, moves, add, switch, answer, unreleased, plain, check = map(str.splitlines, blocks)
+    switch = [line.replace("NAME", "jobs") for line in switch]
     before = files(made.path)
     # The last line of the first block runs all tests; here, only what comes first.
     for line in start[:2]:
@@ -602,11 +603,13 @@ def test_the_commands_of_the_page_on_updates_work(made: Project, newer: Path) ->
         execute(made, line)
     assert (made.path / "app/modules/invoice/models.py").exists()
     assert "invoice" in (made.path / "docs/openapi.json").read_text("utf-8")
-    for lines in (answer, unreleased, [*plain, *check]):
+    for lines in (switch, answer, unreleased, [*plain, *check]):
         commit(made.path)
         for line in lines:
             execute(made, line)
-    assert "model_discovery: scan" in files(made.path)[".copier-answers.yml"].decode()
+    answers = files(made.path)[".copier-answers.yml"].decode()
+    assert "model_discovery: scan" in answers
+    assert "- jobs\n" in answers
     assert status(made.path) == set()
 
 

@@ -64,9 +64,8 @@ def update(arguments: list[str], folder: Path) -> list[str]:
     reject([*obstacles.find_unclean()])
     if find_commit() != commit:
         raise UpdateError(f"HEAD is no longer {commit[:12]}, as when the update began; repeat it")
-    report = [*find_exceptions(rendered, changes), *find_restored(*files), *kept]
-    # Copier's message is last: it says what to do next.
-    report += [*dropped_features.find_used(copy, dropped), printed]
+    report = [printed, *find_exceptions(rendered, changes), *find_restored(*files)]
+    report += [*kept, *dropped_features.find_used(copy, dropped)]
     isolated_copy.move_changes(copy, changes)
     return report
 

@@ -37,7 +37,7 @@ class JobsSettings(EnvironmentSettings, env_prefix="JOBS_"):
     concurrency: int = Field(default=10, ge=1)
     """Jobs that one worker runs at the same time; each uses a database connection."""
     poll_interval: Seconds = 1
-    """Seconds between two looks for jobs that are due; on PostgreSQL, new jobs wake workers."""
+    """Seconds between polls for due jobs; on PostgreSQL, new jobs wake workers."""
     lease: Seconds = 30
     """Seconds after which the jobs of a worker that died are run by others."""
     retry_wait: Seconds = 5
@@ -47,7 +47,7 @@ class JobsSettings(EnvironmentSettings, env_prefix="JOBS_"):
     shutdown_timeout: Seconds = 20
     """Seconds that a worker waits for its jobs when it is stopped; the rest is run by others."""
     health_file: Path | None = None
-    """File that a worker touches after each look for jobs; see `python -m app.worker health`."""
+    """File that a worker touches after each poll; see `python -m app.worker health`."""
     broker_url: Annotated[str, AfterValidator(check_broker_url)] | None = None
     """URL of RabbitMQ, Redis or NATS, which tells workers about new jobs; see docs/jobs.md."""
     broker_queue: str = Field(default="jobs", pattern=r"^[\w-]+$")

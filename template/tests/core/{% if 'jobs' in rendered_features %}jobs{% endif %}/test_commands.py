@@ -44,7 +44,7 @@ async def test_requeue_asks_for_ids_or_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "message"), [(None, "no worker has looked for jobs"), (100, "for 100 s; limit: 60 s")]
+    ("age", "message"), [(None, "no worker has polled"), (100, "for 100 s; limit: 60 s")]
 )
 def test_health_of_a_worker_that_does_not_look_for_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float | None, message: str

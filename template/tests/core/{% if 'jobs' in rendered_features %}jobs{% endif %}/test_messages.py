@@ -18,7 +18,7 @@ from tests.core.jobs import handlers
 from tests.core.jobs.conftest import Effects, Working, until
 
 URL = "redis://user:secret@broker"
-# Seconds between two looks for jobs that are due: not within a test.
+# Seconds between polls for due jobs: not within a test.
 NEVER = 3600
 
 

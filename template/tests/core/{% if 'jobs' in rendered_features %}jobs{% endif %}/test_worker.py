@@ -22,6 +22,21 @@ async def stored(sessions: SessionFactory) -> list[QueuedJob]:
         return [*await session.scalars(select(QueuedJob))]
 
 
+async def until_done(sessions: SessionFactory) -> None:
+    async def is_done() -> bool:
+        return not await stored(sessions)
+
+    await until(is_done)
+
+
+async def until_failed(sessions: SessionFactory) -> None:
+    async def has_failed() -> bool:
+        (job,) = await stored(sessions)
+        return job.failed_at is not None
+
+    await until(has_failed)
+
+
 async def test_effects_happen_once(
     sessions: SessionFactory, working: Working, effects: Effects
 ) -> None:
@@ -29,11 +44,8 @@ async def test_effects_happen_once(
     for name in names:
         await add(sessions, handlers.write, name)
 
-    async def is_done() -> bool:
-        return not await stored(sessions)
-
     async with working(), working():
-        await until(is_done)
+        await until_done(sessions)
     assert await effects() == names
 
 
@@ -42,12 +54,8 @@ async def test_failed_attempts_leave_no_effect(
 ) -> None:
     await add(sessions, handlers.fail, "one")
 
-    async def has_failed() -> bool:
-        (job,) = await stored(sessions)
-        return job.failed_at is not None
-
     async with working():
-        await until(has_failed)
+        await until_failed(sessions)
     (job,) = await stored(sessions)
     assert (job.attempts, job.error, job.due_at, job.worker) == (
         3,
@@ -61,12 +69,8 @@ async def test_failed_attempts_leave_no_effect(
 async def test_permanent_errors_are_not_retried(sessions: SessionFactory, working: Working) -> None:
     await add(sessions, handlers.fail_at_once)
 
-    async def has_failed() -> bool:
-        (job,) = await stored(sessions)
-        return job.failed_at is not None
-
     async with working():
-        await until(has_failed)
+        await until_failed(sessions)
     (job,) = await stored(sessions)
     assert (job.attempts, job.error) == (1, "PermanentError: never again")
 
@@ -76,23 +80,16 @@ async def test_retry_after_an_error(
 ) -> None:
     await add(sessions, handlers.succeed_later, "one")
 
-    async def is_done() -> bool:
-        return not await stored(sessions)
-
     async with working():
-        await until(is_done)
+        await until_done(sessions)
     assert await effects() == ["one"]
 
 
 async def test_requeued_jobs_run_again(sessions: SessionFactory, working: Working) -> None:
     await add(sessions, handlers.fail_at_once)
 
-    async def has_failed() -> bool:
-        (job,) = await stored(sessions)
-        return job.failed_at is not None
-
     async with working():
-        await until(has_failed)
+        await until_failed(sessions)
     async with sessions.begin() as session:
         assert await requeue(session) == 1
     (job,) = await stored(sessions)
@@ -119,11 +116,8 @@ async def test_steps_are_transactions_of_their_own(
 ) -> None:
     await add(sessions, handlers.count_down.with_options(unique_key="count", priority=3), 3)
 
-    async def is_done() -> bool:
-        return not await stored(sessions)
-
     async with working():
-        await until(is_done)
+        await until_done(sessions)
     assert await effects() == ["0", "1", "2", "3"]
 
 
@@ -196,12 +190,8 @@ async def test_jobs_that_kill_their_workers_fail(
             .values(attempts=handlers.write.attempts, worker="dead", due_at=utc_now())
         )
 
-    async def has_failed() -> bool:
-        (job,) = await stored(sessions)
-        return job.failed_at is not None
-
     async with working():
-        await until(has_failed)
+        await until_failed(sessions)
     (job,) = await stored(sessions)
     assert (
         job.error == "WorkerDiedError: the worker that had claimed the job died, or lost its lease"
@@ -211,12 +201,8 @@ async def test_jobs_that_kill_their_workers_fail(
 async def test_handlers_that_exit_fail(sessions: SessionFactory, working: Working) -> None:
     await add(sessions, handlers.end_the_process)
 
-    async def has_failed() -> bool:
-        (job,) = await stored(sessions)
-        return job.failed_at is not None
-
     async with working():
-        await until(has_failed)
+        await until_failed(sessions)
     (job,) = await stored(sessions)
     assert (job.attempts, job.error) == (3, "SystemExit: MAIL_HOST: missing")
 

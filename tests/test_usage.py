@@ -67,7 +67,7 @@ def test_message_after_a_copy_lists_answers_and_quotes_the_path(
     data = ("--data", "modules=[order, box]", "--data", "database=sqlite")
     copy = ("copy", "--defaults", "--vcs-ref", "HEAD", *data, str(released))
     printed = copier(*copy, str(folder), folder=tmp_path)
-    assert '\n  database: "sqlite"\n  modules: ["order", "box"]\n  model_discovery: ' in printed
+    assert '\n  database: "sqlite"\n  modules: ["order", "box"]\n  features: []\n' in printed
     [cd] = re.findall(r"^ {4}(cd .*)$", printed, re.MULTILINE)
     assert run(["sh", "-c", f"{cd} && pwd"], tmp_path).stdout.strip() == str(folder)
     assert not list(tmp_path.rglob("executed"))

@@ -77,7 +77,7 @@ def test_commands_of_the_page(
     run(["git", "init", "--quiet"], made.path)
     remove_tables_of_jobs(made, template, tmp_path / "plain")
     follow_page(made, "jobs")
-    [work], [health], [show, requeue, requeue_all, cancel], [delete], [revise, upgrade] = (
+    [work], [health], [show, requeue, requeue_all, cancel], [delete], [revise, upgrade], *_ = (
         read_commands(made)
     )
     assert HEALTH_FILE in health
@@ -109,7 +109,7 @@ def test_commands_of_the_page(
                 send("DELETE", link)
         assert re.search(r"item\.describe +waiting +3 ", execute(show))
 
-        assert "no worker has looked for jobs" in execute(health, status=1)
+        assert "no worker has polled" in execute(health, status=1)
         with running(made, work, **variables, **FAST):
             wait_until(lambda: len(failed()) == 2)
         execute(health)

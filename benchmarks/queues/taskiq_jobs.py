@@ -10,7 +10,8 @@ from taskiq_redis import RedisStreamBroker
 
 REDIS_URL = os.environ["REDIS_URL"]
 # From the start of the stream: $ would miss what was enqueued before the first worker started.
-broker = RedisStreamBroker(REDIS_URL, consumer_id="0")
+# Workers that stand still for long lose no connection: see load.py.
+broker = RedisStreamBroker(REDIS_URL, consumer_id="0", socket_timeout=None)
 
 
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)

@@ -1,4 +1,4 @@
-"""A feature can be removed with its file, its test, and its lines in one other file."""
+"""A feature, or a part of jobs, can be removed with its files and the lines that use them."""
 
 import ast
 import re
@@ -132,3 +132,19 @@ def test_project_works_without_all_features(project: Callable[..., Project]) -> 
     made.python("-m", "tools.openapi")
     tests = ("tests/core", "tests/modules", "tests/test_openapi.py")
     made.python("-m", "pytest", "-q", *tests, "--ignore", "tests/core/migrations")
+
+
+@pytest.mark.parametrize("part", ["Brokers", "Traces and metrics", "Schedules"])
+def test_the_documented_commands_remove_each_part_of_jobs(
+    project: Callable[..., Project], part: str
+) -> None:
+    made = project("sqlite", features=["jobs"])
+    page = (made.path / "docs/jobs.md").read_text("utf-8")
+    [commands] = re.findall(rf"^```bash\n# {part}[.;].*\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    git(made.path, "init", "--quiet")
+    commit(made.path)
+    made.run("bash", "-ec", commands)
+    made.run("ruff", "check", "--fix")
+    made.run("ruff", "format")
+    made.run("mypy")
+    made.python("-m", "pytest", "-q", "tests/core/jobs")

@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 
 from app.core.database import create_engine, create_session_factory
 from app.core.jobs import enqueue
-from app.core.jobs.broker import connect
-from app.core.jobs.messages import get_publisher
-from app.core.jobs.settings import get_jobs_settings
+from app.core.jobs.broker.connections import connect
+from app.core.jobs.broker.messages import get_publisher
+from app.core.jobs.broker.settings import get_broker_settings
 from app.core.settings import get_settings
 from app.modules.item.jobs import record
 from sqlalchemy.ext.asyncio import async_sessionmaker
@@ -58,7 +58,7 @@ async def add_repeatedly(sessions: async_sessionmaker, count: str) -> None:
     ids = [str(await add(sessions, str(number))) for number in range(int(count))]
     bodies = [body.encode() for body in [*ids * 3, *(str(uuid4()) for _ in ids), "", "é"]]
     random.shuffle(bodies)
-    async with connect(get_jobs_settings(), is_worker=False) as broker:
+    async with connect(get_broker_settings(), is_worker=False) as broker:
         for body in [b"\xff", *bodies]:
             await broker.kick(BrokerMessage(task_id="", task_name="", message=body, labels={}))
 

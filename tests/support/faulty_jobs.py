@@ -14,7 +14,7 @@ from threading import Timer
 from typing import cast
 
 from app.core.database import Session
-from app.core.jobs import current_job, job
+from app.core.jobs import current_job, job, schedule
 from app.core.jobs.models import QueuedJob
 from app.modules.item.models import Item
 from app.modules.item.schemas import ItemCreate
@@ -146,7 +146,8 @@ async def unblock(stack: AsyncExitStack, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-@job(attempts=MANY, cron=os.environ.get("JOBS_CRON"))
+@schedule(os.environ.get("JOBS_CRON", "0 0 1 1 *"))
+@job(attempts=MANY)
 async def tick(session: Session) -> None:
     """Write when it was enqueued."""
     statement = select(QueuedJob.created_at).where(QueuedJob.id == current_job().id)

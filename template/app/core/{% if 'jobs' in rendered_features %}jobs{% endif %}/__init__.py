@@ -2,6 +2,7 @@
 
 from app.core.jobs.queue import cancel, enqueue, requeue
 from app.core.jobs.registry import CurrentJob, Job, NextStep, PermanentError, current_job, job
+from app.core.jobs.schedules import schedule
 
 __all__ = [
     "CurrentJob",
@@ -13,4 +14,5 @@ __all__ = [
     "enqueue",
     "job",
     "requeue",
+    "schedule",
 ]

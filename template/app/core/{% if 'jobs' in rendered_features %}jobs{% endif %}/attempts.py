@@ -10,10 +10,11 @@ from structlog.contextvars import bind_contextvars
 
 from app.core.database import LOCKS_ROWS, SessionFactory
 from app.core.driver_errors import describe
-from app.core.jobs.queue import Claim, ClaimLostError, finish, put_back
+from app.core.jobs.models import Claim
+from app.core.jobs.queue import ClaimLostError, finish, put_back
 from app.core.jobs.registry import CURRENT_JOB, JOBS, CurrentJob, PermanentError
 from app.core.jobs.settings import JobsSettings
-from app.core.jobs.telemetry import measure
+from app.core.jobs.telemetry import measured
 from app.core.models import utc_now
 
 logger = structlog.get_logger("app.jobs")
@@ -28,22 +29,15 @@ class WorkerDiedError(Exception):
     """The worker that had claimed the job died, or lost its lease."""
 
 
-async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobsSettings) -> None:
-    """Run a claimed job; if its handler fails, put it back for a retry, or as failed."""
+@measured
+async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobsSettings) -> str:
+    """Run a claimed job; if its handler fails, put it back for a retry, or as failed.
+
+    Returns the outcome: done, lost, retried or failed.
+    """
     bind_contextvars(job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempt)
     if claimed.request_id:
         bind_contextvars(request_id=claimed.request_id)
-    with measure(claimed) as measured:
-        measured["job.outcome"] = await _run_attempt(claimed, sessions, settings)
-
-
-async def release(claimed: Claim, sessions: SessionFactory) -> None:
-    """Put a job back as it was before it was claimed, to be run at once."""
-    await _put_back(sessions, claimed, due_at=utc_now(), attempts=claimed.attempt - 1)
-
-
-async def _run_attempt(claimed: Claim, sessions: SessionFactory, settings: JobsSettings) -> str:
-    """Run the handler, and return the outcome: done, lost, retried or failed."""
     try:
         if claimed.last_worker:
             raise WorkerDiedError("the worker that had claimed the job died, or lost its lease")
@@ -59,6 +53,11 @@ async def _run_attempt(claimed: Claim, sessions: SessionFactory, settings: JobsS
         return await _retry_or_fail(claimed, sessions, settings, error)
     logger.info("job done")
     return "done"
+
+
+async def release(claimed: Claim, sessions: SessionFactory) -> None:
+    """Put a job back as it was before it was claimed, to be run at once."""
+    await _put_back(sessions, claimed, due_at=utc_now(), attempts=claimed.attempt - 1)
 
 
 async def run_handler(claimed: Claim, sessions: SessionFactory) -> None:

@@ -1,14 +1,17 @@
 """The tables of jobs that wait, run or failed, and of schedules."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import JSON, Index, String, Text
+from sqlalchemy import JSON, Index, Row, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from app.core.models import Base, utc_now
+
+# What a worker needs of a job that it has claimed; `attempt` identifies the claim.
+Claim: TypeAlias = Row[*tuple[Any, ...]]
 
 
 class QueuedJob(Base):
@@ -41,11 +44,11 @@ class QueuedJob(Base):
 
 
 class JobSchedule(Base):
-    """When a job with a cron line is due next."""
+    """A job with a cron line, and up to which time it was enqueued."""
 
     __tablename__ = "job_schedule"
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
     # A cron line and a time zone.
     schedule: Mapped[str] = mapped_column(String(200))
-    due_at: Mapped[datetime]
+    enqueued_until: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""What `python -m app.worker status` prints: jobs, failed jobs and schedules."""
+"""What `python -m app.worker status` prints."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -6,8 +6,9 @@ from datetime import datetime
 from sqlalchemy import case, func, select
 
 from app.core.database import Session
-from app.core.jobs.models import JobSchedule, QueuedJob
+from app.core.jobs.models import QueuedJob
 from app.core.jobs.registry import JOBS
+from app.core.jobs.schedules import list_schedules
 from app.core.models import utc_now
 
 # Maximum number of running and of failed jobs that are listed.
@@ -15,7 +16,7 @@ MAX_LISTED = 20
 
 
 async def overview(session: Session) -> AsyncIterator[str]:
-    """Yield lines: the numbers of jobs by state, running and failed jobs, and the schedules."""
+    """Yield lines: the numbers of jobs by state, and those that run or failed."""
     state = case(
         (QueuedJob.failed_at.is_not(None), "failed"),
         (QueuedJob.worker.is_not(None), "running"),
@@ -37,10 +38,8 @@ async def overview(session: Session) -> AsyncIterator[str]:
     for job in await session.scalars(failed.order_by(QueuedJob.failed_at.desc()).limit(MAX_LISTED)):
         error = (job.error or "").partition("\n")[0]
         yield f"{job.id} {job.name:40} {format_time(job.failed_at)} {error}"
-    yield f"\n{'SCHEDULED JOB':40} {'SCHEDULE':30} NEXT"
-    for row in await session.scalars(select(JobSchedule).order_by(JobSchedule.name)):
-        due_at = format_time(row.due_at)
-        yield f"{row.name:40} {row.schedule:30} {due_at}{handler_note(row.name)}"
+    async for scheduled in list_schedules(session):
+        yield scheduled
 
 
 def format_time(when: datetime | None) -> str:

@@ -3,14 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 from uuid import UUID
 
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from sqlalchemy import (
     CursorResult,
     Executable,
-    Row,
     Table,
     bindparam,
     delete,
@@ -25,14 +23,12 @@ from structlog.contextvars import get_contextvars
 from uuid_utils.compat import uuid7
 
 from app.core.database import Session, commit_or_disconnect
-from app.core.jobs.messages import publish_after_commit
-from app.core.jobs.models import QueuedJob
+from app.core.jobs.broker.messages import publish_after_commit
+from app.core.jobs.models import Claim, QueuedJob
 from app.core.jobs.registry import JOBS, Job, NextStep, P
+from app.core.jobs.telemetry import traceparent
 from app.core.jobs.wakeups import with_wakeup
 from app.core.models import utc_now
-
-# What a worker needs of a job that it has claimed; `attempt` identifies the claim.
-Claim: TypeAlias = Row[*tuple[Any, ...]]
 
 # Not the model: a session's bulk statements on models are slower, and look for loaded entities.
 TABLE = cast(Table, QueuedJob.__table__)
@@ -83,8 +79,7 @@ async def enqueue(session: Session, job: Job[P], *args: P.args, **kwargs: P.kwar
                 await session.execute(INSERT, row)
         except IntegrityError:
             return None
-    if not job.delay:
-        publish_after_commit(session.sync_session, job_id)
+    publish_after_commit(session.sync_session, row)
     return job_id
 
 
@@ -98,14 +93,8 @@ def new_row(job: Job[Any], arguments: dict[str, Any]) -> dict[str, Any]:
         "due_at": utc_now() + job.delay,
         "unique_key": job.unique_key,
         "request_id": get_contextvars().get("request_id"),
-        "traceparent": _traceparent(),
+        "traceparent": traceparent(),
     }
-
-
-def _traceparent() -> str | None:
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return carrier.get("traceparent")
 
 
 async def cancel(session: Session, *ids: UUID, unique_key: str | None = None) -> int:
@@ -133,13 +122,14 @@ async def claim(
     limit: int,
     worker: str,
     lease: float,
-    named: Sequence[UUID] = (),
+    *,
     running: Collection[UUID] = (),
+    named: Sequence[UUID] = (),
 ) -> Sequence[Claim]:
     """Claim jobs that are due and commit; no other worker claims them for `lease` seconds.
 
-    Only those in `named`, if there are any; never those in `running`: the worker still runs them,
-    and was blocked or suspended until their leases ended.
+    Never those in `running`: the worker still runs them, and was blocked or suspended until their
+    leases ended. Only those in `named`, if there are any.
     """
     now = utc_now()
     due = DUE.where(TABLE.c.id.in_(named)) if named else DUE
@@ -181,7 +171,7 @@ def finish(session: SyncSession, claim: Claim, next_step: NextStep | None) -> No
         step = replace(JOBS[claim.name], priority=claim.priority, unique_key=claim.unique_key)
         row = new_row(step, step.arguments(**next_step.arguments))
         connection.execute(INSERT, row)
-        publish_after_commit(session, row["id"])
+        publish_after_commit(session, row)
     commit_or_disconnect(session)
 
 

@@ -3,17 +3,16 @@
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from inspect import Parameter, signature
 from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
 from pydantic import validate_call
 from pydantic_core import to_jsonable_python
 
 from app.core.database import Session
+from app.core.jobs.broker.settings import get_broker_settings
 from app.core.jobs.settings import get_jobs_settings
 
 P = ParamSpec("P")
@@ -50,8 +49,6 @@ class Job(Generic[P]):
     handler: Handler[P]
     timeout: float
     attempts: int
-    # A cron line and a time zone; empty if it is not scheduled.
-    schedule: str
     delay: timedelta = timedelta()
     priority: int = 0
     unique_key: str | None = None
@@ -82,11 +79,6 @@ class Job(Generic[P]):
         """Run the handler; raises ValidationError for arguments of the wrong types."""
         return await self.handler(session, *args, **kwargs)
 
-    def next_due(self, after: datetime) -> datetime:
-        """Return the first time after another at which the schedule is due."""
-        cron, _, time_zone = self.schedule.rpartition(" ")
-        return next(CronSim(cron, after.astimezone(ZoneInfo(time_zone))))
-
 
 NOT_STORED = {Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
 JOBS: dict[str, Job[Any]] = {}
@@ -98,20 +90,17 @@ def current_job() -> CurrentJob:
     return CURRENT_JOB.get()
 
 
-def job(
-    *, timeout: float = 60, attempts: int = 5, cron: str | None = None, time_zone: str = "UTC"
-) -> Callable[[Handler[P]], Job[P]]:
+def job(*, timeout: float = 60, attempts: int = 5) -> Callable[[Handler[P]], Job[P]]:
     """Register a handler by the names of its module and its function, such as `order.send_invoice`.
 
-    It may take `timeout` seconds, and is tried `attempts` times in total. With a cron line, it is
-    enqueued whenever the line is due in the time zone.
+    It may take `timeout` seconds, and is tried `attempts` times in total.
 
-    Raises ValueError for an invalid cron line or time zone, or if a scheduled handler needs
-    arguments; TypeError for a handler outside of a `jobs.py`, with the name of another one, or with
-    parameters that have no names; and SettingsError for an invalid setting.
+    Raises TypeError for a handler outside of a `jobs.py`, with the name of another one, or with
+    parameters that have no names, and SettingsError for an invalid setting.
     """
     # At import, so that an invalid variable ends the start of the application, and no request.
     get_jobs_settings()
+    get_broker_settings()
 
     def register(handler: Handler[P]) -> Job[P]:
         if handler.__module__.startswith("app.") and not handler.__module__.endswith(".jobs"):
@@ -122,20 +111,7 @@ def job(
         if {p.kind for p in signature(handler).parameters.values()} & NOT_STORED:
             raise TypeError(f"{name}: arguments are stored by name; name each parameter")
         validated = validate_call(config={"arbitrary_types_allowed": True})(handler)
-        schedule = f"{cron} {time_zone}" if cron else ""
-        registered = Job(name, validated, timeout, attempts, schedule)
-        if schedule:
-            _check_schedule(registered)
-        JOBS[name] = registered
+        JOBS[name] = registered = Job(name, validated, timeout, attempts)
         return registered
 
     return register
-
-
-def _check_schedule(job: Job[Any]) -> None:
-    try:
-        job.arguments()
-        job.next_due(datetime.now().astimezone())
-    # An unknown time zone is a KeyError, a handler that needs arguments a TypeError.
-    except (CronSimError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{job.name}: invalid schedule {job.schedule!r}: {error}") from None

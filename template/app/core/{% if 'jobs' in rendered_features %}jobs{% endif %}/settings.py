@@ -1,36 +1,11 @@
 """Settings of jobs and their workers."""
 
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from app.core.settings import EnvironmentSettings, Seconds, read_settings
-
-BROKER_PACKAGES = {
-    **dict.fromkeys(("amqp", "amqps"), "taskiq_aio_pika"),
-    **dict.fromkeys(("redis", "rediss"), "taskiq_redis"),
-    "nats": "taskiq_nats",
-}
-
-
-def check_broker_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        scheme, _port = parts.scheme, parts.port
-    except ValueError:
-        # Its text may quote the password.
-        raise ValueError(
-            "invalid URL; write / # ? @ : in a password as %2F %23 %3F %40 %3A"
-        ) from None
-    if scheme not in BROKER_PACKAGES:
-        raise ValueError(f"unsupported scheme {scheme!r}; expected amqp://…, redis://… or nats://…")
-    if find_spec(package := BROKER_PACKAGES[scheme]) is None:
-        raise ValueError(f"{package} is not installed; run `uv sync --extra broker`")
-    return url
 
 
 class JobsSettings(EnvironmentSettings, env_prefix="JOBS_"):
@@ -48,10 +23,6 @@ class JobsSettings(EnvironmentSettings, env_prefix="JOBS_"):
     """Seconds that a worker waits for its jobs when it is stopped; the rest is run by others."""
     health_file: Path | None = None
     """File that a worker touches after each poll; see `python -m app.worker health`."""
-    broker_url: Annotated[str, AfterValidator(check_broker_url)] | None = None
-    """URL of RabbitMQ, Redis or NATS, which tells workers about new jobs; see docs/jobs.md."""
-    broker_queue: str = Field(default="jobs", pattern=r"^[\w-]+$")
-    """Name of the queue; applications that share a broker need different ones."""
 
 
 @cache

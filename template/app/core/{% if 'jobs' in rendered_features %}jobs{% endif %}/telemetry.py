@@ -1,16 +1,21 @@
 """Traces and metrics of jobs, exported as those of the application."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import FastAPI
 from opentelemetry import metrics, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from app.core.jobs.queue import Claim
+from app.core.database import SessionFactory
+from app.core.jobs.models import Claim
+from app.core.jobs.settings import JobsSettings
 from app.core.telemetry import configure_telemetry
+
+# Runs an attempt, and returns its outcome.
+Run: TypeAlias = Callable[[Claim, SessionFactory, JobsSettings], Awaitable[str]]
 
 tracer = trace.get_tracer(__name__)
 duration = metrics.get_meter(__name__).create_histogram(
@@ -34,27 +39,41 @@ async def configure_exporters() -> None:
     await FastAPI(telemetry=configure_telemetry())({"type": "lifespan"}, receive, send)
 
 
-@contextmanager
-def measure(claimed: Claim) -> Iterator[dict[str, Any]]:
-    """Trace an attempt, linked to the request that enqueued the job, and record its duration.
+def traceparent() -> str | None:
+    """Return the trace and the span that are active, in the format of W3C."""
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent")
 
-    The caller adds its outcome to what this yields.
-    """
-    attributes: dict[str, Any] = {"job.name": claimed.name, "job.outcome": "interrupted"}
-    links = []
-    if claimed.traceparent:
-        carrier = {"traceparent": claimed.traceparent}
-        origin = trace.get_current_span(TraceContextTextMapPropagator().extract(carrier))
-        links = [trace.Link(origin.get_span_context())]
-    started = monotonic()
-    with tracer.start_as_current_span(
-        claimed.name, kind=trace.SpanKind.CONSUMER, links=links
-    ) as span:
-        span.set_attributes({"job.id": str(claimed.id), "job.attempt": claimed.attempt})
-        try:
-            yield attributes
-        finally:
-            span.set_attributes(attributes)
-            if attributes["job.outcome"] in {"retried", "failed"}:
-                span.set_status(trace.StatusCode.ERROR)
-            duration.record(monotonic() - started, attributes)
+
+def measured(run: Run) -> Run:
+    """Trace attempts, linked to the request that enqueued the job, and record their duration."""
+
+    @wraps(run)
+    async def run_measured(claimed: Claim, sessions: SessionFactory, settings: JobsSettings) -> str:
+        outcome = "interrupted"
+        started = monotonic()
+        with tracer.start_as_current_span(
+            claimed.name, kind=trace.SpanKind.CONSUMER, links=_links(claimed.traceparent)
+        ) as span:
+            span.set_attributes({"job.id": str(claimed.id), "job.attempt": claimed.attempt})
+            try:
+                outcome = await run(claimed, sessions, settings)
+            finally:
+                attributes = {"job.name": claimed.name, "job.outcome": outcome}
+                span.set_attributes(attributes)
+                if outcome in {"retried", "failed"}:
+                    span.set_status(trace.StatusCode.ERROR)
+                duration.record(monotonic() - started, attributes)
+        return outcome
+
+    return run_measured
+
+
+def _links(traceparent: str | None) -> list[trace.Link]:
+    if not traceparent:
+        return []
+    origin = trace.get_current_span(
+        TraceContextTextMapPropagator().extract({"traceparent": traceparent})
+    )
+    return [trace.Link(origin.get_span_context())]

@@ -13,10 +13,11 @@ from app.core.database import create_session_factory
 from app.core.driver_errors import describe
 from app.core.jobs import wakeups
 from app.core.jobs.attempts import release, run_job
-from app.core.jobs.messages import Inbox
-from app.core.jobs.queue import Claim, claim, renew
+from app.core.jobs.broker.messages import open_inbox
+from app.core.jobs.models import Claim
+from app.core.jobs.queue import claim, renew
 from app.core.jobs.registry import JOBS
-from app.core.jobs.schedules import Schedules
+from app.core.jobs.schedules import Scheduler
 from app.core.jobs.settings import JobsSettings
 
 logger = structlog.get_logger("app.jobs")
@@ -33,7 +34,7 @@ class Worker:
         self.settings = settings
         wakeups.prepare(engine)
         self.sessions = create_session_factory(engine)
-        self.schedules = Schedules(self.sessions)
+        self.scheduler = Scheduler(self.sessions)
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.running: dict[asyncio.Task[None], Claim] = {}
         # The ids of those that are claimed ahead, and wait for a slot.
@@ -42,7 +43,7 @@ class Worker:
         # Jobs that have ended since the last claim: about as many will end before the next one.
         self.ended = 0
         self.wake = asyncio.Event()
-        self.inbox = Inbox(settings, self.wake.set) if settings.broker_url else None
+        self.inbox = open_inbox(settings, self.wake.set)
         self.is_stopping = False
 
     def stop(self) -> None:
@@ -55,10 +56,10 @@ class Worker:
 
     async def run(self) -> None:
         """Run jobs until `stop` is called; wait while the database is unavailable."""
-        listening = (
-            self.inbox.receive() if self.inbox else wakeups.listen(self.engine, self.wake.set)
-        )
-        background = [asyncio.create_task(listening), asyncio.create_task(self._renew_leases())]
+        background = [
+            asyncio.create_task(self._listen()),
+            asyncio.create_task(self._renew_leases()),
+        ]
         try:
             while not self.is_stopping:
                 self.wake.clear()
@@ -73,12 +74,18 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*self.running, *background, return_exceptions=True)
 
+    async def _listen(self) -> None:
+        """Wake up for new jobs, until this is cancelled."""
+        if self.inbox:
+            return await self.inbox.receive()
+        await wakeups.listen(self.engine, self.wake.set)
+
     async def _claim_jobs(self) -> bool:
         """Start jobs that are due; return whether the database could be asked."""
         try:
             # Servers cannot limit the time of a connection that is dead.
             async with asyncio.timeout(self.settings.lease):
-                await self.schedules.enqueue_due()
+                await self.scheduler.enqueue_due()
                 if limit := self._claim_limit():
                     self.ended = 0
                     await self._claim(limit)
@@ -89,11 +96,16 @@ class Worker:
         return True
 
     async def _claim(self, limit: int) -> None:
-        named = self.inbox.take(limit) if self.inbox else []
-        running = {claimed.id for claimed in self.running.values()}
-        lease = self.settings.lease
         async with self.sessions() as session:
-            claims = await claim(session, JOBS, limit, self.name, lease, named, running)
+            claims = await claim(
+                session,
+                JOBS,
+                limit,
+                self.name,
+                self.settings.lease,
+                running={claimed.id for claimed in self.running.values()},
+                named=self.inbox.take(limit) if self.inbox else [],
+            )
         for claimed in claims:
             self._start(claimed)
 

@@ -8,8 +8,9 @@ from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import SessionFactory, create_engine, create_session_factory
-from app.core.jobs.models import JobSchedule, QueuedJob
+from app.core.jobs.models import QueuedJob
 from app.core.jobs.registry import JOBS
+from app.core.jobs.schedules import SCHEDULES
 from app.core.jobs.settings import JobsSettings
 from app.core.jobs.worker import Worker
 from app.core.settings import Settings
@@ -24,10 +25,12 @@ SETTINGS: dict[str, Any] = {"poll_interval": 0.02, "retry_wait": 0.001, "shutdow
 
 @pytest.fixture(autouse=True)
 def _only_these_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the project's handlers: their schedules may be due."""
+    """Hide the project's handlers, whose jobs may be due."""
     for name in [*JOBS]:
         if name.partition(".")[0] != "jobs":
             monkeypatch.delitem(JOBS, name)
+    for name in [*SCHEDULES]:
+        monkeypatch.delitem(SCHEDULES, name)
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ async def sessions(engine: AsyncEngine) -> AsyncIterator[SessionFactory]:
     async with engine.begin() as connection:
         await connection.execute(text("DROP TABLE test__effect"))
         await connection.execute(delete(QueuedJob))
-        await connection.execute(delete(JobSchedule))
+        await connection.execute(text("DELETE FROM job_schedule"))
 
 
 @pytest.fixture

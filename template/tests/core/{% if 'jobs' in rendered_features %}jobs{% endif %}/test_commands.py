@@ -8,7 +8,7 @@ import pytest
 from app import worker
 from app.core.database import SessionFactory
 from app.core.jobs import enqueue
-from app.core.jobs.models import JobSchedule, QueuedJob
+from app.core.jobs.models import QueuedJob
 from app.core.jobs.overview import overview
 from app.core.jobs.settings import get_jobs_settings
 from app.core.models import utc_now
@@ -20,13 +20,12 @@ def _new_settings() -> None:
     get_jobs_settings.cache_clear()
 
 
-async def test_overview_of_jobs_failed_jobs_and_schedules(sessions: SessionFactory) -> None:
+async def test_overview_of_jobs_and_failed_jobs(sessions: SessionFactory) -> None:
     async with sessions.begin() as session:
         await enqueue(session, handlers.write, "one")
         key = await enqueue(session, handlers.write, "two")
         failed = await session.get_one(QueuedJob, key)
         failed.due_at, failed.failed_at, failed.error = None, utc_now(), "ValueError: broken\nline"
-        session.add(JobSchedule(name="item.report", schedule="0 3 * * * UTC", due_at=utc_now()))
     async with sessions() as session:
         lines = [line async for line in overview(session)]
     assert [line.split()[:3] for line in lines if line.startswith("jobs.write")] == [
@@ -34,7 +33,6 @@ async def test_overview_of_jobs_failed_jobs_and_schedules(sessions: SessionFacto
         ["jobs.write", "waiting", "1"],
     ]
     assert any(line.startswith(str(key)) and line.endswith("ValueError: broken") for line in lines)
-    assert any(line.startswith("item.report") for line in lines)
 
 
 async def test_requeue_asks_for_ids_or_all() -> None:

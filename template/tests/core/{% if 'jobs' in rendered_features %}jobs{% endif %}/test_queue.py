@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.core.database import SessionFactory
 from app.core.jobs import cancel, enqueue
-from app.core.jobs.models import JobSchedule, QueuedJob
+from app.core.jobs.models import QueuedJob
 from app.core.jobs.queue import claim, put_back
 from app.core.jobs.registry import JOBS, job
 from app.core.models import utc_now
@@ -54,11 +54,10 @@ async def test_one_job_per_unique_key(sessions: SessionFactory) -> None:
 async def test_errors_of_pending_changes_are_not_taken_for_the_key(
     sessions: SessionFactory,
 ) -> None:
-    values = {"name": "one", "schedule": "* * * * *", "due_at": utc_now()}
     async with sessions.begin() as session:
-        session.add(JobSchedule(**values))
+        key = await enqueue(session, handlers.write, "one")
     async with sessions() as session:
-        session.add(JobSchedule(**values))
+        session.add(QueuedJob(id=key, name="jobs.write", arguments={}))
         with pytest.raises(IntegrityError):
             await enqueue(session, handlers.write.with_options(unique_key="report"), "one")
 
@@ -136,28 +135,6 @@ async def test_cancelled_jobs_are_deleted(sessions: SessionFactory) -> None:
 def test_two_handlers_of_one_name_are_rejected() -> None:
     with pytest.raises(TypeError, match=r"jobs\.write: another handler has this name"):
         job()(handlers.write.handler)
-
-
-@pytest.mark.parametrize(
-    ("cron", "time_zone", "error"),
-    [
-        ("61 * * * *", "UTC", "Bad minute"),
-        ("0 3 * * *", "Europe/Berln", "No time zone found"),
-    ],
-)
-def test_invalid_schedules_are_rejected(cron: str, time_zone: str, error: str) -> None:
-    async def report(session: object) -> None: ...
-
-    with pytest.raises(ValueError, match=rf"jobs\.report: invalid schedule .*{error}"):
-        job(cron=cron, time_zone=time_zone)(report)
-    assert "jobs.report" not in JOBS
-
-
-def test_scheduled_handlers_with_arguments_are_rejected() -> None:
-    async def report(session: object, name: str) -> None: ...
-
-    with pytest.raises(ValueError, match=r"invalid schedule .*missing a required argument"):
-        job(cron="0 3 * * *")(report)
 
 
 def test_handlers_of_other_files_are_rejected() -> None:

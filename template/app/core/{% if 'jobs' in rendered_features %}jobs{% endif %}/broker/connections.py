@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from app.core.jobs.settings import JobsSettings
+from app.core.jobs.broker.settings import BrokerSettings
 
 if TYPE_CHECKING:
     from taskiq import AsyncBroker
@@ -24,7 +24,7 @@ RECONNECT_WAIT = 1.0
 MAX_ENTRIES = 100_000
 
 
-async def stay_connected(settings: JobsSettings, use: Use, *, is_worker: bool = False) -> None:
+async def stay_connected(settings: BrokerSettings, use: Use, *, is_worker: bool = False) -> None:
     """Call `use` with a connected broker, again after each failure, until this is cancelled."""
     for name in ("aio_pika", "aiormq", "nats"):
         # They log each attempt to connect, with a traceback.
@@ -45,8 +45,8 @@ async def stay_connected(settings: JobsSettings, use: Use, *, is_worker: bool = 
 
 
 @asynccontextmanager
-async def connect(settings: JobsSettings, *, is_worker: bool) -> AsyncIterator["AsyncBroker"]:
-    broker = create_broker(settings.broker_url or "", settings.broker_queue)
+async def connect(settings: BrokerSettings, *, is_worker: bool) -> AsyncIterator["AsyncBroker"]:
+    broker = create_broker(settings.url or "", settings.queue)
     broker.is_worker_process = is_worker
     try:
         async with asyncio.timeout(TIMEOUT):

@@ -15,8 +15,10 @@ from uuid import UUID
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.core.jobs.broker import TIMEOUT, stay_connected
-from app.core.jobs.settings import JobsSettings, get_jobs_settings
+from app.core.jobs.broker.connections import TIMEOUT, stay_connected
+from app.core.jobs.broker.settings import BrokerSettings, get_broker_settings
+from app.core.jobs.settings import JobsSettings
+from app.core.models import utc_now
 
 if TYPE_CHECKING:
     from taskiq import AsyncBroker
@@ -27,14 +29,17 @@ ENQUEUED = "enqueued_jobs"
 MAX_WAITING = 10_000
 
 
-def publish_after_commit(session: Session, job_id: UUID) -> None:
-    """Publish a message after the session's transaction, without waiting, if there is a broker."""
-    if not get_jobs_settings().broker_url:
+def publish_after_commit(session: Session, row: dict[str, Any]) -> None:
+    """Publish a message after the session's transaction, without waiting, if there is a broker.
+
+    Not for a row of a delayed job.
+    """
+    if not get_broker_settings().url or row["due_at"] > utc_now():
         return
     if ENQUEUED not in session.info:
         session.info[ENQUEUED] = []
         event.listen(session, "after_commit", _publish)
-    session.info[ENQUEUED].append(job_id)
+    session.info[ENQUEUED].append(row["id"])
 
 
 def _publish(session: Session) -> None:
@@ -49,7 +54,7 @@ def _publish(session: Session) -> None:
 class Publisher:
     """Publishes in a task of its own, which connects first and ends with the event loop."""
 
-    def __init__(self, settings: JobsSettings) -> None:
+    def __init__(self, settings: BrokerSettings) -> None:
         self.loop = asyncio.get_running_loop()
         self.waiting: asyncio.Queue[UUID] = asyncio.Queue(MAX_WAITING)
         # Not in the context of the first request.
@@ -76,15 +81,18 @@ def get_publisher() -> Publisher:
     """Return the publisher of the running event loop."""
     global _publisher
     if _publisher is None or _publisher.loop is not asyncio.get_running_loop():
-        _publisher = Publisher(get_jobs_settings())
+        _publisher = Publisher(get_broker_settings())
     return _publisher
 
 
 class Inbox:
     """The jobs that messages named to a worker, which also polls, for those without a message."""
 
-    def __init__(self, settings: JobsSettings, wake: Callable[[], None]) -> None:
-        self.settings = settings
+    def __init__(
+        self, broker: BrokerSettings, settings: JobsSettings, wake: Callable[[], None]
+    ) -> None:
+        self.broker = broker
+        self.poll_interval = settings.poll_interval
         self.wake = wake
         # Messages that a worker cannot use yet are left to others.
         self.named: asyncio.Queue[UUID] = asyncio.Queue(settings.concurrency)
@@ -92,7 +100,7 @@ class Inbox:
 
     async def receive(self) -> None:
         """Receive messages until this is cancelled."""
-        await stay_connected(self.settings, self._receive, is_worker=True)
+        await stay_connected(self.broker, self._receive, is_worker=True)
 
     async def _receive(self, broker: "AsyncBroker") -> None:
         message: Any
@@ -106,6 +114,12 @@ class Inbox:
     def take(self, limit: int) -> list[UUID]:
         """Return jobs that messages named; none if it is time to look for any that are due."""
         if self.named.empty() or monotonic() >= self.next_poll:
-            self.next_poll = monotonic() + self.settings.poll_interval
+            self.next_poll = monotonic() + self.poll_interval
             return []
         return [self.named.get_nowait() for _ in range(min(limit, self.named.qsize()))]
+
+
+def open_inbox(settings: JobsSettings, wake: Callable[[], None]) -> Inbox | None:
+    """Return an inbox that calls `wake` for each message; None without a broker."""
+    broker = get_broker_settings()
+    return Inbox(broker, settings, wake) if broker.url else None

@@ -12,8 +12,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.core.database import SessionFactory
-from app.core.jobs import broker, enqueue, messages
-from app.core.jobs.settings import JobsSettings
+from app.core.jobs import enqueue
+from app.core.jobs.broker import connections, messages
+from app.core.jobs.broker.settings import BrokerSettings
 from tests.core.jobs import handlers
 from tests.core.jobs.conftest import Effects, Working, until
 
@@ -60,11 +61,11 @@ async def fake_broker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeBrok
     taskiq = ModuleType("taskiq")
     monkeypatch.setattr(taskiq, "BrokerMessage", SimpleNamespace, raising=False)
     monkeypatch.setitem(sys.modules, "taskiq", taskiq)
-    monkeypatch.setattr("app.core.jobs.settings.find_spec", lambda _: True)
-    settings = JobsSettings(broker_url=URL)
-    monkeypatch.setattr(broker, "create_broker", lambda *_: fake)
-    monkeypatch.setattr(broker, "RECONNECT_WAIT", 0.01)
-    monkeypatch.setattr(messages, "get_jobs_settings", lambda: settings)
+    monkeypatch.setattr("app.core.jobs.broker.settings.find_spec", lambda _: True)
+    settings = BrokerSettings(url=URL)
+    monkeypatch.setattr(connections, "create_broker", lambda *_: fake)
+    monkeypatch.setattr(connections, "RECONNECT_WAIT", 0.01)
+    monkeypatch.setattr(messages, "get_broker_settings", lambda: settings)
     monkeypatch.setattr(messages, "_publisher", None)
     yield fake
     task = messages.get_publisher().task
@@ -107,7 +108,7 @@ async def test_a_message_wakes_a_worker(
     async def is_done() -> bool:
         return await effects() == ["one"]
 
-    async with working(broker_url=URL, poll_interval=NEVER):
+    async with working(poll_interval=NEVER):
         await asyncio.sleep(0.1)
         # Names no job.
         for body in (b"", b"\xff", str(uuid4()).encode()):
@@ -137,7 +138,7 @@ async def test_jobs_without_a_message_are_found(
             fake_broker.messages.put_nowait(str(uuid4()).encode())
         return await effects() == ["lost"]
 
-    async with working(broker_url=URL):
+    async with working():
         async with sessions.begin() as session:
             await enqueue(session, handlers.write, name="lost")
         await until(is_done)
@@ -147,7 +148,7 @@ async def test_an_outage_is_one_warning_without_the_password(
     sessions: SessionFactory, fake_broker: FakeBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake_broker.failures = 3
-    with caplog.at_level("INFO", "app.core.jobs.broker"):
+    with caplog.at_level("INFO", "app.core.jobs.broker.connections"):
         async with sessions.begin() as session:
             key = await enqueue(session, handlers.write, name="one")
         assert await fake_broker.published() == [key]

@@ -140,7 +140,8 @@ def test_the_documented_commands_remove_each_part_of_jobs(
 ) -> None:
     made = project("sqlite", features=["jobs"])
     page = (made.path / "docs/jobs.md").read_text("utf-8")
-    [commands] = re.findall(rf"^```bash\n# {part}[.;].*\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    block = rf"^```bash\n# {part}[.;].*\n(.*?)^```$"
+    [commands] = re.findall(block, page, re.DOTALL | re.MULTILINE)
     git(made.path, "init", "--quiet")
     commit(made.path)
     made.run("bash", "-ec", commands)

@@ -112,6 +112,8 @@ async def _retry_or_fail(
 async def _put_back(sessions: SessionFactory, claimed: Claim, **values: Any) -> None:
     try:
         async with asyncio.timeout(TIMEOUT), sessions() as session:
-            await put_back(session, claimed, **values)
+            if not await put_back(session, claimed, **values):
+                # Such as one whose commit succeeded after its timeout.
+                logger.warning("job not put back: it is done, cancelled, or claimed again")
     except Exception as error:
         logger.warning("job not put back: its lease will end", **describe(error))

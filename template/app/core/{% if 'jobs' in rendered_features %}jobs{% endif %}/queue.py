@@ -175,10 +175,12 @@ def finish(session: SyncSession, claim: Claim, next_step: NextStep | None) -> No
     commit_or_disconnect(session)
 
 
-async def put_back(session: Session, claim: Claim, **values: Any) -> None:
-    """End a claim with these values in the row, and commit."""
-    await execute(session, PUT_BACK.values(values), claimed_id=claim.id, attempt=claim.attempt)
+async def put_back(session: Session, claim: Claim, **values: Any) -> int:
+    """End a claim with these values in the row, and commit; return how many rows there were."""
+    ended = PUT_BACK.values(values)
+    count = await execute(session, ended, claimed_id=claim.id, attempt=claim.attempt)
     await session.commit()
+    return count
 
 
 async def execute(session: Session, statement: Executable, **parameters: Any) -> int:

@@ -34,6 +34,8 @@ def make_repository(folder: Path) -> Path:
     clear(folder)
     copy_template(folder)
     commit(folder, f"v{WORKING_TREE}")
+    # Each render and each update clones it, which takes longer with thousands of files.
+    git(folder, "gc", "--quiet")
     return folder
 
 

@@ -77,7 +77,7 @@ def test_commands_of_the_page(
     run(["git", "init", "--quiet"], made.path)
     remove_tables_of_jobs(made, template, tmp_path / "plain")
     follow_page(made, "jobs")
-    [work], [health], [show, requeue, requeue_all, cancel], [delete], [revise, upgrade], *_ = (
+    [work], [health], [show, requeue, requeue_all, cancel], alerts, [delete], revisions, *_ = (
         read_commands(made)
     )
     assert HEALTH_FILE in health
@@ -96,8 +96,8 @@ def test_commands_of_the_page(
             return [str(UUID(key)) for [key] in made.sql(url, query)]
 
         made.run("alembic", "upgrade", "head", DATABASE_URL=url)
-        execute(revise)
-        execute(upgrade)
+        for command in revisions:
+            execute(command)
 
         names = ("Lamp", "Desk", "Chair")
         with made.serve(url) as served:
@@ -116,6 +116,8 @@ def test_commands_of_the_page(
         assert made.sql(url, "SELECT description FROM item") == [["Lamp for every home"]]
 
         first, second = failed()
+        [[count]], [[oldest]] = (made.sql(url, query) for query in alerts)
+        assert (count, oldest) == (2, None)
         assert re.search(f"{first} .* NotFoundError", execute(show))
         execute(requeue, first)
         assert failed() == [second]

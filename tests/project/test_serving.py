@@ -21,6 +21,20 @@ def test_a_project_of_each_database_is_served_twice(
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_project_with_jobs_is_served_with_a_worker_that_is_restarted_after_a_change(
+    project: Callable[..., Project], short_folder: Path, how: signal.Signals
+) -> None:
+    made = project("sqlite", features=["jobs"])
+    command = [made.program("python"), "-m", "tools.serve", "--port", "0"]
+    with interrupted(command, made.path, short_folder, how) as output:
+        output.wait_for("Uvicorn running on http")
+        output.wait_for("worker started")
+        (made.path / "app/modules/item/jobs.py").write_text("print('handlers imported')\n")
+        printed = output.wait_for("handlers imported")
+        assert "no jobs claimed" not in printed
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_test_run_leaves_nothing(
     project: Callable[..., Project], database: str, short_folder: Path, how: signal.Signals
 ) -> None:

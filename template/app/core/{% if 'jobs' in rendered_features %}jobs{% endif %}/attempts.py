@@ -19,7 +19,7 @@ from app.core.models import utc_now
 
 logger = structlog.get_logger("app.jobs")
 
-# Seconds to put a job back; otherwise, its lease ends.
+# Time limit for putting a job back, in seconds; after that, the job waits until its lease ends.
 TIMEOUT = 30
 # Maximum number of characters of an error that are stored.
 ERROR_LENGTH = 2000
@@ -49,7 +49,8 @@ async def run_job(claimed: Claim, sessions: SessionFactory, settings: JobsSettin
     # for invalid settings.
     except (Exception, asyncio.CancelledError, SystemExit) as error:
         if (task := asyncio.current_task()) and task.cancelling():
-            raise
+            # A library may have replaced the CancelledError by one of its own.
+            raise asyncio.CancelledError from error
         return await _retry_or_fail(claimed, sessions, settings, error)
     logger.info("job done")
     return "done"

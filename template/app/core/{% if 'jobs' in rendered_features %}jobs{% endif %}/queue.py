@@ -57,11 +57,17 @@ FINISH = delete(TABLE).where(*IS_CLAIMED)
 PUT_BACK = update(TABLE).where(*IS_CLAIMED, TABLE.c.worker.is_not(None)).values(worker=None)
 
 
+# A worker whose clock is late would not find a new job when it is told about it.
+CLOCK_DIFFERENCE = timedelta(seconds=5)
+
+
 class ClaimLostError(Exception):
     """The job was cancelled, or another worker has claimed it: its transaction must not commit."""
 
 
-async def enqueue(session: Session, job: Job[P], *args: P.args, **kwargs: P.kwargs) -> UUID | None:
+async def enqueue(
+    session: Session, job: Job[P], /, *args: P.args, **kwargs: P.kwargs
+) -> UUID | None:
     """Insert a job in the session's transaction; return its id, or None if its key is taken.
 
     A rollback leaves no job, and no worker sees it before the commit. Raises TypeError for
@@ -90,7 +96,7 @@ def new_row(job: Job[Any], arguments: dict[str, Any]) -> dict[str, Any]:
         "name": job.name,
         "arguments": arguments,
         "priority": job.priority,
-        "due_at": utc_now() + job.delay,
+        "due_at": utc_now() + (job.delay or -CLOCK_DIFFERENCE),
         "unique_key": job.unique_key,
         "request_id": get_contextvars().get("request_id"),
         "traceparent": traceparent(),
@@ -177,8 +183,8 @@ def finish(session: SyncSession, claim: Claim, next_step: NextStep | None) -> No
 
 async def put_back(session: Session, claim: Claim, **values: Any) -> int:
     """End a claim with these values in the row, and commit; return how many rows there were."""
-    ended = PUT_BACK.values(values)
-    count = await execute(session, ended, claimed_id=claim.id, attempt=claim.attempt)
+    statement = PUT_BACK.values(values)
+    count = await execute(session, statement, claimed_id=claim.id, attempt=claim.attempt)
     await session.commit()
     return count
 

@@ -8,7 +8,7 @@ from inspect import Parameter, signature
 from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias
 from uuid import UUID
 
-from pydantic import validate_call
+from pydantic import ConfigDict, validate_call
 from pydantic_core import to_jsonable_python
 
 from app.core.database import Session
@@ -67,14 +67,14 @@ class Job(Generic[P]):
         """
         return replace(self, delay=delay, priority=priority, unique_key=unique_key)
 
-    def arguments(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+    def arguments(self, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """Return arguments by name, as JSON. Raises TypeError if the handler does not take them."""
         _, *bound = signature(self.handler).bind(None, *args, **kwargs).arguments.items()
         arguments: dict[str, Any] = to_jsonable_python(dict(bound))
         return arguments
 
     async def __call__(
-        self, session: Session, *args: P.args, **kwargs: P.kwargs
+        self, session: Session, /, *args: P.args, **kwargs: P.kwargs
     ) -> NextStep | None:
         """Run the handler; raises ValidationError for arguments of the wrong types."""
         return await self.handler(session, *args, **kwargs)
@@ -109,8 +109,10 @@ def job(*, timeout: float = 60, attempts: int = 5) -> Callable[[Handler[P]], Job
         if name in JOBS:
             raise TypeError(f"{name}: another handler has this name; rename one of them")
         if {p.kind for p in signature(handler).parameters.values()} & NOT_STORED:
-            raise TypeError(f"{name}: arguments are stored by name; name each parameter")
-        validated = validate_call(config={"arbitrary_types_allowed": True})(handler)
+            raise TypeError(f"{name}: arguments are stored by name; remove *args, **kwargs and /")
+        # Errors are stored and logged; arguments may be secret.
+        config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
+        validated = validate_call(config=config)(handler)
         JOBS[name] = registered = Job(name, validated, timeout, attempts)
         return registered
 

@@ -1,21 +1,29 @@
 """Schedules: jobs with a cron line are enqueued once per due time, however many workers run."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import structlog
 from cronsim import CronSim, CronSimError
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from app.core.database import Session, SessionFactory
+from app.core.driver_errors import describe
 from app.core.jobs.models import JobSchedule
 from app.core.jobs.queue import enqueue
 from app.core.jobs.registry import Job, P
+from app.core.jobs.settings import JobsSettings
 from app.core.models import utc_now
+
+logger = structlog.get_logger("app.jobs")
+
+# Of the column.
+MAX_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,16 @@ class Schedule:
         return f"{self.cron} {self.time_zone}"
 
     def next_due(self, after: datetime) -> datetime:
-        """Return the first time after another at which the cron line is due."""
-        return next(CronSim(self.cron, after.astimezone(ZoneInfo(self.time_zone))))
+        """Return the first time after another at which the cron line is due.
+
+        Raises ValueError if there is none.
+        """
+        local = after.astimezone(ZoneInfo(self.time_zone))
+        for due in CronSim(self.cron, local):
+            # While clocks go back, the first one can be an hour earlier.
+            if (due_at := due.astimezone(UTC)) > after:
+                return due_at
+        raise ValueError("never due")
 
 
 SCHEDULES: dict[str, Schedule] = {}
@@ -40,14 +56,21 @@ SCHEDULES: dict[str, Schedule] = {}
 def schedule(cron: str, time_zone: str = "UTC") -> Callable[[Job[P]], Job[P]]:
     """Enqueue a job whenever a cron line is due in a time zone.
 
-    Raises ValueError for an invalid cron line or time zone, or if the handler needs arguments.
+    Raises ValueError for an invalid cron line or time zone, or if the handler needs arguments, and
+    TypeError for a second schedule of a job, or for a function that is no job.
     """
 
     def register(job: Job[P]) -> Job[P]:
+        if not isinstance(job, Job):
+            raise TypeError(f"{job.__name__}: write @schedule above @job")
+        if job.name in SCHEDULES:
+            raise TypeError(f"{job.name}: has a schedule; write another handler for a second one")
         added = Schedule(job, cron, time_zone)
         try:
             added.next_due(utc_now())
             added.job.arguments()
+            if len(str(added)) > MAX_LENGTH:
+                raise ValueError(f"longer than {MAX_LENGTH} characters")
         # An unknown time zone is a KeyError, a handler that needs arguments a TypeError.
         except (CronSimError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{job.name}: invalid schedule '{added}': {error}") from None
@@ -58,48 +81,62 @@ def schedule(cron: str, time_zone: str = "UTC") -> Callable[[Job[P]], Job[P]]:
 
 
 class Scheduler:
-    """Enqueues the scheduled jobs of one worker, which remembers when the next one is due."""
+    """Enqueues the scheduled jobs of one worker, which remembers when each is due next."""
 
-    def __init__(self, sessions: SessionFactory) -> None:
+    def __init__(
+        self, sessions: SessionFactory, settings: JobsSettings, wake: Callable[[], None]
+    ) -> None:
         self.sessions = sessions
+        self.settings = settings
+        self.wake = wake
         self.started_at = utc_now()
         self.due_at: dict[str, datetime] = {}
+
+    async def run(self) -> None:
+        """Enqueue jobs whose time has come, until this is cancelled."""
+        while True:
+            await self.enqueue_due()
+            await asyncio.sleep(self.settings.poll_interval)
 
     async def enqueue_due(self) -> None:
         """Enqueue the jobs whose time has come; those missed while no worker ran, once."""
         for name, scheduled in SCHEDULES.items():
-            if self.due_at.get(name, self.started_at) <= utc_now():
-                # Another worker has just inserted the schedule.
-                with suppress(IntegrityError):
-                    async with self.sessions.begin() as session:
-                        due_at = await self._enqueue_if_due(session, scheduled)
-                    self.due_at[name] = due_at
+            if self.due_at.get(name, self.started_at) > utc_now():
+                continue
+            try:
+                async with asyncio.timeout(self.settings.lease), self.sessions.begin() as session:
+                    due_at = await self._enqueue_if_due(session, scheduled)
+            except IntegrityError:
+                # Another worker has just inserted the row, which the next poll reads.
+                continue
+            except Exception as error:
+                logger.warning("schedule not checked", job=name, **describe(error))
+                continue
+            self.due_at[name] = due_at
+            self.wake()
 
     async def _enqueue_if_due(self, session: Session, scheduled: Schedule) -> datetime:
         """Return when the job is due next."""
         now = utc_now()
-        name = scheduled.job.name
+        key = (scheduled.job.name, str(scheduled))
         # Locked, so that another worker waits, and then sees what this one has enqueued.
-        row = await session.get(JobSchedule, name, with_for_update=True)
+        row = await session.get(JobSchedule, key, with_for_update=True)
         if row is None:
-            row = JobSchedule(name=name, schedule=str(scheduled), enqueued_until=now)
+            row = JobSchedule(name=key[0], schedule=key[1], handled_until=self.started_at)
             session.add(row)
-        elif row.schedule != str(scheduled):
-            # While workers with another cron line still run, the row has theirs in turn: neither
-            # may skip a time of the other.
-            row.schedule = str(scheduled)
-            row.enqueued_until = max(row.enqueued_until, self.started_at)
-        if scheduled.next_due(row.enqueued_until) <= now:
+        if scheduled.next_due(row.handled_until) <= now:
             await enqueue(session, scheduled.job)
-            row.enqueued_until = now
-        return scheduled.next_due(row.enqueued_until)
+            row.handled_until = now
+        return scheduled.next_due(row.handled_until)
 
 
 async def list_schedules(session: Session) -> AsyncIterator[str]:
     """Yield lines of the overview: the schedules, and when each is due next."""
     yield f"\n{'SCHEDULED JOB':40} {'SCHEDULE':30} NEXT"
-    for row in await session.scalars(select(JobSchedule).order_by(JobSchedule.name)):
+    rows = await session.scalars(select(JobSchedule).order_by(JobSchedule.name))
+    for row in rows:
         scheduled = SCHEDULES.get(row.name)
-        due_at = scheduled and scheduled.next_due(row.enqueued_until).astimezone(UTC)
-        when = f"{due_at:%Y-%m-%d %H:%M:%SZ}" if due_at else "(no schedule)"
+        is_current = scheduled is not None and str(scheduled) == row.schedule
+        due_at = scheduled.next_due(row.handled_until) if scheduled and is_current else None
+        when = f"{due_at:%Y-%m-%d %H:%M:%SZ}" if due_at else "(no such schedule)"
         yield f"{row.name:40} {row.schedule:30} {when}"

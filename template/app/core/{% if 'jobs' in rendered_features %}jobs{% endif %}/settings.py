@@ -12,11 +12,11 @@ class JobsSettings(EnvironmentSettings, env_prefix="JOBS_"):
     concurrency: int = Field(default=10, ge=1)
     """Jobs that one worker runs at the same time; each uses a database connection."""
     poll_interval: Seconds = 1
-    """Seconds between polls for due jobs; on PostgreSQL, new jobs wake workers."""
+    """Seconds between polls for due jobs; on PostgreSQL, new jobs wake workers earlier."""
     lease: Seconds = 30
-    """Seconds after which the jobs of a worker that died are run by others."""
+    """Seconds after which a job whose worker died is retried by others, as after an error."""
     retry_wait: Seconds = 5
-    """Seconds before the first retry; each further wait is twice as long."""
+    """Maximum wait before the first retry, in seconds; each further one is twice as long."""
     retry_max_wait: Seconds = 3600
     """Maximum wait before a retry, in seconds."""
     shutdown_timeout: Seconds = 20

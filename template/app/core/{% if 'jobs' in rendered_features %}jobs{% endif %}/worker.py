@@ -34,7 +34,6 @@ class Worker:
         self.settings = settings
         wakeups.prepare(engine)
         self.sessions = create_session_factory(engine)
-        self.scheduler = Scheduler(self.sessions)
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.running: dict[asyncio.Task[None], Claim] = {}
         # The ids of those that are claimed ahead, and wait for a slot.
@@ -43,6 +42,7 @@ class Worker:
         # Jobs that have ended since the last claim: about as many will end before the next one.
         self.ended = 0
         self.wake = asyncio.Event()
+        self.scheduler = Scheduler(self.sessions, settings, self.wake.set)
         self.inbox = open_inbox(settings, self.wake.set)
         self.is_stopping = False
 
@@ -50,7 +50,7 @@ class Worker:
         """Start no more jobs, so that `run` returns; a second call cancels those that run."""
         for task, claimed in self.running.items():
             if self.is_stopping or claimed.id in self.waiting:
-                task.cancel()
+                _cancel(task)
         self.is_stopping = True
         self.wake.set()
 
@@ -59,19 +59,20 @@ class Worker:
         background = [
             asyncio.create_task(self._listen()),
             asyncio.create_task(self._renew_leases()),
+            asyncio.create_task(self.scheduler.run()),
         ]
         try:
             while not self.is_stopping:
                 self.wake.clear()
-                if await self._claim_jobs() and self.settings.health_file:
-                    self.settings.health_file.touch()
+                if await self._claim_jobs():
+                    self._touch_health_file()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.wake.wait(), self.settings.poll_interval)
             if self.running:
                 await asyncio.wait(self.running, timeout=self.settings.shutdown_timeout)
         finally:
             for task in [*self.running, *background]:
-                task.cancel()
+                _cancel(task)
             await asyncio.gather(*self.running, *background, return_exceptions=True)
 
     async def _listen(self) -> None:
@@ -80,12 +81,18 @@ class Worker:
             return await self.inbox.receive()
         await wakeups.listen(self.engine, self.wake.set)
 
+    def _touch_health_file(self) -> None:
+        try:
+            if self.settings.health_file:
+                self.settings.health_file.touch()
+        except OSError as error:
+            logger.warning("health file not touched", error=str(error))
+
     async def _claim_jobs(self) -> bool:
-        """Start jobs that are due; return whether the database could be asked."""
+        """Start jobs that are due; return False if the database could not be asked."""
         try:
             # Servers cannot limit the time of a connection that is dead.
             async with asyncio.timeout(self.settings.lease):
-                await self.scheduler.enqueue_due()
                 if limit := self._claim_limit():
                     self.ended = 0
                     await self._claim(limit)
@@ -107,7 +114,10 @@ class Worker:
                 named=self.inbox.take(limit) if self.inbox else [],
             )
         for claimed in claims:
-            self._start(claimed)
+            if self.is_stopping:
+                await release(claimed, self.sessions)
+            else:
+                self._start(claimed)
 
     def _claim_limit(self) -> int:
         """Return how many jobs to claim: one per free slot, and as many as have just ended."""
@@ -154,4 +164,10 @@ class Worker:
             for task, claimed in running:
                 # Other workers may have a free slot.
                 if claimed.id not in left or claimed.id in self.waiting:
-                    task.cancel()
+                    _cancel(task)
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task once: a second time would interrupt the release of its job."""
+    if not task.cancelling():
+        task.cancel()

@@ -54,11 +54,24 @@ async def wait(session: Session, name: str) -> None:
 
 
 @job()
-async def count_down(session: Session, number: int) -> NextStep | None:
+async def count_down(session: Session, number: int) -> NextStep:
+    """Write a number and those below it, each in a step; then fail."""
+    if number == 0:
+        raise PermanentError("zero")
     await session.execute(EFFECT, {"name": str(number)})
-    return NextStep(number=number - 1) if number else None
+    return NextStep(number=number - 1)
 
 
 @job(attempts=3)
 async def end_the_process(session: Session) -> None:
     raise SystemExit("MAIL_HOST: missing")
+
+
+@job(attempts=1)
+async def replace_cancellation(session: Session) -> None:
+    """Wait; if this is cancelled, raise another error, as some libraries do."""
+    started.set()
+    try:
+        await asyncio.sleep(10)
+    except asyncio.CancelledError:
+        raise ConnectionError("closed") from None

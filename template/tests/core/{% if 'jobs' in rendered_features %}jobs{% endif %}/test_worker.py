@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select, update
@@ -94,7 +95,8 @@ async def test_requeued_jobs_run_again(sessions: SessionFactory, working: Workin
         assert await requeue(session) == 1
     (job,) = await stored(sessions)
     assert (job.attempts, job.failed_at) == (0, None)
-    assert job.due_at
+    async with working():
+        await until_failed(sessions)
 
 
 async def test_timeouts_are_failures(sessions: SessionFactory, working: Working) -> None:
@@ -117,8 +119,10 @@ async def test_steps_are_transactions_of_their_own(
     await add(sessions, handlers.count_down.with_options(unique_key="count", priority=3), 3)
 
     async with working():
-        await until_done(sessions)
-    assert await effects() == ["0", "1", "2", "3"]
+        await until_failed(sessions)
+    assert await effects() == ["1", "2", "3"]
+    (last,) = await stored(sessions)
+    assert (last.arguments, last.unique_key, last.priority) == ({"number": 0}, "count", 3)
 
 
 async def test_cancelled_running_jobs_are_rolled_back(
@@ -227,3 +231,22 @@ async def test_jobs_that_wait_for_a_slot_are_left_to_others(
             worker._start(claimed)
         await until(is_put_back)
         handlers.release.set()
+
+
+async def test_a_stopped_worker_releases_jobs_that_replace_their_cancellation(
+    sessions: SessionFactory, working: Working
+) -> None:
+    await add(sessions, handlers.replace_cancellation)
+    async with working(shutdown_timeout=0.01):
+        await asyncio.wait_for(handlers.started.wait(), 5)
+    (job,) = await stored(sessions)
+    assert (job.attempts, job.worker, job.failed_at) == (0, None, None)
+
+
+async def test_a_worker_runs_jobs_if_its_health_file_cannot_be_written(
+    sessions: SessionFactory, working: Working, effects: Effects, tmp_path: Path
+) -> None:
+    await add(sessions, handlers.write, "one")
+    async with working(health_file=tmp_path / "missing" / "worker"):
+        await until_done(sessions)
+    assert await effects() == ["one"]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +21,9 @@ Use: TypeAlias = Callable[["AsyncBroker"], Awaitable[None]]
 TIMEOUT = 5.0
 # Seconds before a connection that failed is replaced.
 RECONNECT_WAIT = 1.0
-# Of a Redis stream, which keeps entries that were acknowledged.
+# Seconds between warnings, also if a connection fails again and again.
+WARNING_INTERVAL = 60.0
+# Maximum number of entries in a Redis stream; acknowledged ones are kept.
 MAX_ENTRIES = 100_000
 
 
@@ -29,18 +32,24 @@ async def stay_connected(settings: BrokerSettings, use: Use, *, is_worker: bool 
     for name in ("aio_pika", "aiormq", "nats"):
         # They log each attempt to connect, with a traceback.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    has_failed = False
+    warned_at = -WARNING_INTERVAL
+    is_down = True
     while True:
         try:
             async with connect(settings, is_worker=is_worker) as broker:
-                logger.info("connected to the broker")
-                has_failed = False
+                if is_down:
+                    logger.info("connected to the broker")
+                is_down = False
                 await use(broker)
-        except Exception as error:
-            if not has_failed:
+        # A library may have cancelled a task of its own.
+        except (Exception, asyncio.CancelledError) as error:
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            if monotonic() - warned_at >= WARNING_INTERVAL:
                 reason = f"{type(error).__name__}: {error}"
                 logger.warning("the broker is unavailable, so that workers poll: %s", reason)
-            has_failed = True
+                warned_at = monotonic()
+                is_down = True
         await asyncio.sleep(RECONNECT_WAIT)
 
 

@@ -23,7 +23,7 @@ from app.core.models import utc_now
 if TYPE_CHECKING:
     from taskiq import AsyncBroker
 
-# Key in `Session.info`: the jobs that its transaction has enqueued.
+# Key in `Session.info`: the ids of the jobs that its transaction has enqueued.
 ENQUEUED = "enqueued_jobs"
 # Messages that a process keeps while its broker is unavailable; workers find other jobs by polling.
 MAX_WAITING = 10_000
@@ -39,6 +39,7 @@ def publish_after_commit(session: Session, row: dict[str, Any]) -> None:
     if ENQUEUED not in session.info:
         session.info[ENQUEUED] = []
         event.listen(session, "after_commit", _publish)
+        event.listen(session, "after_rollback", _forget)
     session.info[ENQUEUED].append(row["id"])
 
 
@@ -49,6 +50,10 @@ def _publish(session: Session) -> None:
         for job_id in session.info[ENQUEUED]:
             publisher.publish(job_id)
         session.info[ENQUEUED].clear()
+
+
+def _forget(session: Session) -> None:
+    session.info[ENQUEUED].clear()
 
 
 class Publisher:
@@ -94,7 +99,7 @@ class Inbox:
         self.broker = broker
         self.poll_interval = settings.poll_interval
         self.wake = wake
-        # Messages that a worker cannot use yet are left to others.
+        # So few that most messages that a worker cannot use yet are left to others.
         self.named: asyncio.Queue[UUID] = asyncio.Queue(settings.concurrency)
         self.next_poll = 0.0
 
@@ -116,7 +121,10 @@ class Inbox:
         if self.named.empty() or monotonic() >= self.next_poll:
             self.next_poll = monotonic() + self.poll_interval
             return []
-        return [self.named.get_nowait() for _ in range(min(limit, self.named.qsize()))]
+        named = [self.named.get_nowait() for _ in range(min(limit, self.named.qsize()))]
+        if not self.named.empty():
+            self.wake()
+        return named
 
 
 def open_inbox(settings: JobsSettings, wake: Callable[[], None]) -> Inbox | None:

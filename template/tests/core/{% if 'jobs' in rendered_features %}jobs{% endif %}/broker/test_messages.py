@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select
 
 from app.core.database import SessionFactory
 from app.core.jobs import enqueue
@@ -92,6 +93,8 @@ async def test_rollbacks_and_delayed_jobs_publish_no_message(
     async with sessions() as session:
         await enqueue(session, handlers.write, name="rolled back")
         await session.rollback()
+        await session.execute(select(1))
+        await session.commit()
     later = handlers.write.with_options(delay=timedelta(hours=1))
     async with sessions.begin() as session:
         await enqueue(session, later, name="later")
@@ -108,6 +111,9 @@ async def test_a_message_wakes_a_worker(
     async def is_done() -> bool:
         return await effects() == ["one"]
 
+    async def is_done_twice() -> bool:
+        return len(await effects()) == 2
+
     async with working(poll_interval=NEVER):
         await asyncio.sleep(0.1)
         # Names no job.
@@ -118,7 +124,10 @@ async def test_a_message_wakes_a_worker(
         await until(is_done)
         # Repeated.
         fake_broker.messages.put_nowait(str(key).encode())
-    assert await effects() == ["one"]
+        async with sessions.begin() as session:
+            await enqueue(session, handlers.write, name="two")
+        await until(is_done_twice)
+    assert await effects() == ["one", "two"]
     assert "unavailable" not in caplog.text
 
 

@@ -20,6 +20,16 @@ def test_the_password_is_not_shown(configure: Callable[..., None]) -> None:
     assert "s3cret" not in repr(get_mail_settings())
 
 
+def test_a_password_is_not_sent_unencrypted_to_another_machine(
+    configure: Callable[..., None],
+) -> None:
+    configure(host="smtp.example.com", password="s3cret")  # noqa: S106
+    with pytest.raises(SettingsError) as raised:
+        get_mail_settings()
+    reason = "the password would be sent to smtp.example.com unencrypted; use starttls"
+    assert str(raised.value) == f"MAIL_TLS='none': {reason}"
+
+
 @pytest.mark.process
 def test_an_invalid_variable_prevents_the_start_of_the_worker(server_url: str) -> None:
     process = subprocess.run(

@@ -17,13 +17,14 @@ from app.core.driver_errors import describe
 from app.core.jobs.models import JobSchedule
 from app.core.jobs.queue import enqueue
 from app.core.jobs.registry import Job, P
-from app.core.jobs.settings import JobsSettings
 from app.core.models import utc_now
 
 logger = structlog.get_logger("app.jobs")
 
 # Of the column.
 MAX_LENGTH = 200
+# Seconds for one schedule, during which a worker claims no jobs.
+TIMEOUT = 5
 
 
 @dataclass(frozen=True)
@@ -83,28 +84,21 @@ def schedule(cron: str, time_zone: str = "UTC") -> Callable[[Job[P]], Job[P]]:
 class Scheduler:
     """Enqueues the scheduled jobs of one worker, which remembers when each is due next."""
 
-    def __init__(
-        self, sessions: SessionFactory, settings: JobsSettings, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, sessions: SessionFactory) -> None:
         self.sessions = sessions
-        self.settings = settings
-        self.wake = wake
         self.started_at = utc_now()
         self.due_at: dict[str, datetime] = {}
 
-    async def run(self) -> None:
-        """Enqueue jobs whose time has come, until this is cancelled."""
-        while True:
-            await self.enqueue_due()
-            await asyncio.sleep(self.settings.poll_interval)
-
     async def enqueue_due(self) -> None:
-        """Enqueue the jobs whose time has come; those missed while no worker ran, once."""
+        """Enqueue the jobs whose time has come; those missed while no worker ran, once.
+
+        An error of one schedule is logged, and delays no other one.
+        """
         for name, scheduled in SCHEDULES.items():
             if self.due_at.get(name, self.started_at) > utc_now():
                 continue
             try:
-                async with asyncio.timeout(self.settings.lease), self.sessions.begin() as session:
+                async with asyncio.timeout(TIMEOUT), self.sessions.begin() as session:
                     due_at = await self._enqueue_if_due(session, scheduled)
             except IntegrityError:
                 # Another worker has just inserted the row, which the next poll reads.
@@ -113,7 +107,6 @@ class Scheduler:
                 logger.warning("schedule not checked", job=name, **describe(error))
                 continue
             self.due_at[name] = due_at
-            self.wake()
 
     async def _enqueue_if_due(self, session: Session, scheduled: Schedule) -> datetime:
         """Return when the job is due next."""

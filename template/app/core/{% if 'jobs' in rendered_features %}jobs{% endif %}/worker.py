@@ -42,7 +42,7 @@ class Worker:
         # Jobs that have ended since the last claim: about as many will end before the next one.
         self.ended = 0
         self.wake = asyncio.Event()
-        self.scheduler = Scheduler(self.sessions, settings, self.wake.set)
+        self.scheduler = Scheduler(self.sessions)
         self.inbox = open_inbox(settings, self.wake.set)
         self.is_stopping = False
 
@@ -59,11 +59,11 @@ class Worker:
         background = [
             asyncio.create_task(self._listen()),
             asyncio.create_task(self._renew_leases()),
-            asyncio.create_task(self.scheduler.run()),
         ]
         try:
             while not self.is_stopping:
                 self.wake.clear()
+                await self.scheduler.enqueue_due()
                 if await self._claim_jobs():
                     self._touch_health_file()
                 with suppress(TimeoutError):

@@ -11,7 +11,6 @@ from app.core.jobs.models import JobSchedule, QueuedJob
 from app.core.jobs.overview import overview
 from app.core.jobs.registry import JOBS, Job, job
 from app.core.jobs.schedules import SCHEDULES, Schedule, Scheduler
-from app.core.jobs.settings import JobsSettings
 from app.core.models import utc_now
 from tests.core.jobs.conftest import Working, until
 
@@ -32,7 +31,7 @@ def report() -> Iterator[Job[[]]]:
 
 def scheduler(sessions: SessionFactory, age: timedelta = timedelta()) -> Scheduler:
     """Return the scheduler of a worker that started some time ago."""
-    created = Scheduler(sessions, JobsSettings(), lambda: None)
+    created = Scheduler(sessions)
     created.started_at -= age
     return created
 

@@ -75,3 +75,9 @@ async def replace_cancellation(session: Session) -> None:
         await asyncio.sleep(10)
     except asyncio.CancelledError:
         raise ConnectionError("closed") from None
+
+
+@job()
+async def rerun(session: Session, job: str) -> None:
+    """Write the argument, which has the name of a parameter of `enqueue`."""
+    await session.execute(EFFECT, {"name": job})

@@ -1,11 +1,12 @@
 from datetime import timedelta
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from app.core.database import SessionFactory
-from app.core.jobs import cancel, enqueue
+from app.core.jobs import cancel, enqueue, queue
 from app.core.jobs.models import QueuedJob
 from app.core.jobs.queue import claim, put_back
 from app.core.jobs.registry import JOBS, job
@@ -156,3 +157,28 @@ async def test_unique_keys_are_case_sensitive(sessions: SessionFactory) -> None:
     async with sessions.begin() as session:
         for key in ("reset:a", "reset:A"):
             assert await enqueue(session, handlers.write.with_options(unique_key=key), key)
+
+
+async def test_arguments_may_have_the_names_of_parameters_of_enqueue(
+    sessions: SessionFactory,
+) -> None:
+    async with sessions() as session:
+        key = await enqueue(session, handlers.rerun, job="one")
+        assert (await session.get_one(QueuedJob, key)).arguments == {"job": "one"}
+
+
+async def test_a_worker_whose_clock_is_behind_finds_new_jobs(
+    sessions: SessionFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sessions.begin() as session:
+        await enqueue(session, handlers.write, "one")
+    monkeypatch.setattr(queue, "utc_now", lambda: utc_now() - timedelta(seconds=4))
+    async with sessions() as session:
+        assert len(await claim(session, JOBS, 1, "worker", 60)) == 1
+
+
+async def test_errors_of_arguments_do_not_quote_them(sessions: SessionFactory) -> None:
+    async with sessions() as session:
+        with pytest.raises(ValidationError) as raised:
+            await handlers.write(session, ["s3cret"])  # type: ignore[arg-type]
+    assert "s3cret" not in str(raised.value)

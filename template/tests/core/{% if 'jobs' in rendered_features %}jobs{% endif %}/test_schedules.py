@@ -62,7 +62,7 @@ async def test_times_between_the_start_and_the_first_check_are_not_skipped(
     assert await enqueued(sessions) == 1
 
 
-async def test_missed_times_are_made_up_for_once(sessions: SessionFactory, report: Job[[]]) -> None:
+async def test_missed_times_enqueue_one_job(sessions: SessionFactory, report: Job[[]]) -> None:
     await store(sessions, utc_now() - 3 * DAY)
     for _ in range(3):
         await scheduler(sessions).enqueue_due()
@@ -128,7 +128,7 @@ def test_schedules_follow_the_time_zone(report: Job[[]]) -> None:
 
 
 @pytest.mark.parametrize("cron", ["15 2 * * *", "59 2 * * *", "0,30 2 * * *", "*/7 * * * *"])
-def test_the_next_time_is_later_while_clocks_go_back(report: Job[[]], cron: str) -> None:
+def test_the_next_time_is_in_the_future_while_clocks_go_back(report: Job[[]], cron: str) -> None:
     due = Schedule(report, cron, "Europe/Berlin")
     # The hour from 02:00 to 03:00 is repeated on 25 October 2026, at 01:00 in UTC.
     midnight = datetime(2026, 10, 25, tzinfo=UTC)
@@ -161,7 +161,7 @@ def test_scheduled_handlers_with_arguments_are_rejected() -> None:
 
 
 def test_a_second_schedule_is_rejected(report: Job[[]]) -> None:
-    with pytest.raises(TypeError, match=r"jobs\.report: has a schedule; write another handler"):
+    with pytest.raises(TypeError, match=r"jobs\.report: already has a schedule; add a handler"):
         schedule("0 15 * * *")(report)
 
 

@@ -250,3 +250,14 @@ async def test_a_worker_runs_jobs_if_its_health_file_cannot_be_written(
     async with working(health_file=tmp_path / "missing" / "worker"):
         await until_done(sessions)
     assert await effects() == ["one"]
+
+
+async def test_jobs_that_are_claimed_while_a_worker_stops_are_released(
+    sessions: SessionFactory, working: Working
+) -> None:
+    async with working(poll_interval=3600) as worker:
+        worker.stop()
+        await add(sessions, handlers.write, "one")
+        await worker._claim(1)
+    (job,) = await stored(sessions)
+    assert (job.attempts, job.worker) == (0, None)

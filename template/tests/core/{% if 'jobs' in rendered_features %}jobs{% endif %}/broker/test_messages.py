@@ -16,6 +16,7 @@ from app.core.database import SessionFactory
 from app.core.jobs import enqueue
 from app.core.jobs.broker import connections, messages
 from app.core.jobs.broker.settings import BrokerSettings
+from app.core.jobs.settings import JobsSettings
 from tests.core.jobs import handlers
 from tests.core.jobs.conftest import Effects, Working, until
 
@@ -164,3 +165,40 @@ async def test_an_outage_is_one_warning_without_the_password(
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "ConnectionError: refused" in caplog.text
     assert "secret" not in caplog.text
+
+
+async def test_a_broker_that_rejects_every_message_is_one_warning(
+    sessions: SessionFactory,
+    fake_broker: FakeBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rejected: list[object] = []
+
+    async def reject(message: object) -> None:
+        rejected.append(message)
+        raise PermissionError("denied")
+
+    async def is_rejected() -> bool:
+        return len(rejected) == 3
+
+    monkeypatch.setattr(fake_broker, "kick", reject)
+    with caplog.at_level("INFO", "app.core.jobs.broker.connections"):
+        async with sessions.begin() as session:
+            for name in ("one", "two", "three"):
+                await enqueue(session, handlers.write, name=name)
+        await until(is_rejected)
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
+def test_messages_that_are_left_wake_the_worker() -> None:
+    woken: list[bool] = []
+    inbox = messages.Inbox(
+        BrokerSettings(), JobsSettings(poll_interval=NEVER), lambda: woken.append(True)
+    )
+    assert inbox.take(2) == []
+    ids = [uuid4() for _ in range(3)]
+    for key in ids:
+        inbox.named.put_nowait(key)
+    assert (inbox.take(2), woken) == (ids[:2], [True])
+    assert (inbox.take(2), woken) == (ids[2:], [True])

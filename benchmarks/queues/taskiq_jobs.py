@@ -10,7 +10,7 @@ from taskiq_redis import RedisStreamBroker
 
 REDIS_URL = os.environ["REDIS_URL"]
 # From the start of the stream: $ would miss what was enqueued before the first worker started.
-# Workers that stand still for long lose no connection: see load.py.
+# No read timeout: workers are stopped while their queue is filled, see load.py.
 broker = RedisStreamBroker(REDIS_URL, consumer_id="0", socket_timeout=None)
 
 

@@ -115,6 +115,6 @@ async def _put_back(sessions: SessionFactory, claimed: Claim, **values: Any) -> 
         async with asyncio.timeout(TIMEOUT), sessions() as session:
             if not await put_back(session, claimed, **values):
                 # Such as one whose commit succeeded after its timeout.
-                logger.warning("job not put back: it is done, cancelled, or claimed again")
+                logger.warning("job not put back: it was completed, cancelled, or claimed again")
     except Exception as error:
         logger.warning("job not put back: its lease will end", **describe(error))

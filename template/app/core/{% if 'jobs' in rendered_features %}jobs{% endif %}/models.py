@@ -46,12 +46,12 @@ class QueuedJob(Base):
 class JobSchedule(Base):
     """A schedule of a job; the job has been enqueued for all due times up to `handled_until`.
 
-    While old and new workers have different cron lines, each line has a row of its own.
+    While old and new workers have different cron expressions, each has a row of its own.
     """
 
     __tablename__ = "job_schedule"
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
-    # A cron line and a time zone.
+    # A cron expression and a time zone.
     schedule: Mapped[str] = mapped_column(String(200), primary_key=True)
     handled_until: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""Schedules: jobs with a cron line are enqueued once per due time, however many workers run."""
+"""Schedules: jobs are enqueued once for each due time of a cron expression, by any worker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,9 +21,9 @@ from app.core.models import utc_now
 
 logger = structlog.get_logger("app.jobs")
 
-# Of the column.
+# Length of the column.
 MAX_LENGTH = 200
-# Seconds for one schedule, during which a worker claims no jobs.
+# Time limit for one schedule, in seconds; the worker claims no jobs meanwhile.
 TIMEOUT = 5
 
 
@@ -39,13 +39,13 @@ class Schedule:
         return f"{self.cron} {self.time_zone}"
 
     def next_due(self, after: datetime) -> datetime:
-        """Return the first time after another at which the cron line is due.
+        """Return the first time after another at which the cron expression is due.
 
         Raises ValueError if there is none.
         """
         local = after.astimezone(ZoneInfo(self.time_zone))
         for due in CronSim(self.cron, local):
-            # While clocks go back, the first one can be an hour earlier.
+            # When clocks go back, the first result can be up to an hour before `after`.
             if (due_at := due.astimezone(UTC)) > after:
                 return due_at
         raise ValueError("never due")
@@ -55,17 +55,17 @@ SCHEDULES: dict[str, Schedule] = {}
 
 
 def schedule(cron: str, time_zone: str = "UTC") -> Callable[[Job[P]], Job[P]]:
-    """Enqueue a job whenever a cron line is due in a time zone.
+    """Enqueue a job whenever a cron expression is due in a time zone.
 
-    Raises ValueError for an invalid cron line or time zone, or if the handler needs arguments, and
-    TypeError for a second schedule of a job, or for a function that is no job.
+    Raises ValueError for an invalid expression or time zone, or if the handler needs arguments, and
+    TypeError for a second schedule of a job, or for a function that is not a job.
     """
 
     def register(job: Job[P]) -> Job[P]:
         if not isinstance(job, Job):
             raise TypeError(f"{job.__name__}: write @schedule above @job")
         if job.name in SCHEDULES:
-            raise TypeError(f"{job.name}: has a schedule; write another handler for a second one")
+            raise TypeError(f"{job.name}: already has a schedule; add a handler for another")
         added = Schedule(job, cron, time_zone)
         try:
             added.next_due(utc_now())

@@ -40,7 +40,7 @@ async def configure_exporters() -> None:
 
 
 def traceparent() -> str | None:
-    """Return the trace and the span that are active, in the format of W3C."""
+    """Return the `traceparent` header of the active span; None if there is no trace."""
     carrier: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(carrier)
     return carrier.get("traceparent")

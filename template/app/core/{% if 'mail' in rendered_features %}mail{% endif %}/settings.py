@@ -29,7 +29,7 @@ class MailSettings(EnvironmentSettings, env_prefix="MAIL_"):
     sender_name: str = ""
     """Name shown with the address."""
     timeout: Seconds = 10
-    """Maximum wait for each response of the server, in seconds; 60 for all of them."""
+    """Maximum wait for each response of the server, in seconds; a whole delivery may take 60."""
 
     @field_validator("tls")
     @classmethod

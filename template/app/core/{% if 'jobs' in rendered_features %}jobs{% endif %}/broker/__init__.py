@@ -1,1 +1,1 @@
-"""Brokers: RabbitMQ, Redis or NATS name new jobs to workers, which otherwise poll."""
+"""Brokers: RabbitMQ, Redis or NATS notify workers of new jobs, for which they otherwise poll."""

@@ -21,7 +21,7 @@ Use: TypeAlias = Callable[["AsyncBroker"], Awaitable[None]]
 TIMEOUT = 5.0
 # Seconds before a connection that failed is replaced.
 RECONNECT_WAIT = 1.0
-# Seconds between warnings, also if a connection fails again and again.
+# Minimum time between warnings, in seconds, even if the connection fails repeatedly.
 WARNING_INTERVAL = 60.0
 # Maximum number of entries in a Redis stream; acknowledged ones are kept.
 MAX_ENTRIES = 100_000
@@ -41,7 +41,7 @@ async def stay_connected(settings: BrokerSettings, use: Use, *, is_worker: bool 
                     logger.info("connected to the broker")
                 is_down = False
                 await use(broker)
-        # A library may have cancelled a task of its own.
+        # CancelledError, too: a library may have cancelled one of its own tasks.
         except (Exception, asyncio.CancelledError) as error:
             if (task := asyncio.current_task()) and task.cancelling():
                 raise

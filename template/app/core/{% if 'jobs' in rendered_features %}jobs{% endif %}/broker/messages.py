@@ -99,7 +99,7 @@ class Inbox:
         self.broker = broker
         self.poll_interval = settings.poll_interval
         self.wake = wake
-        # So few that most messages that a worker cannot use yet are left to others.
+        # Bounded: messages that this worker cannot use yet stay in the broker, for other workers.
         self.named: asyncio.Queue[UUID] = asyncio.Queue(settings.concurrency)
         self.next_poll = 0.0
 

@@ -56,8 +56,8 @@ FINISH = delete(TABLE).where(*IS_CLAIMED)
 # A job that was put back has the number of an earlier attempt again, but no worker.
 PUT_BACK = update(TABLE).where(*IS_CLAIMED, TABLE.c.worker.is_not(None)).values(worker=None)
 
-# Maximum difference between clocks. New jobs are due this much earlier, so that a worker whose clock
-# is behind also finds them when it is notified.
+# Maximum difference between clocks. New jobs are due this much earlier, so that a worker whose
+# clock is behind also finds them when it is notified.
 CLOCK_DIFFERENCE = timedelta(seconds=5)
 
 

@@ -47,9 +47,13 @@ SECONDS_TO_STOP = 20
 def copy_template(destination: Path) -> Path:
     """Copy the template's files, as they are now, to a folder."""
     destination.mkdir(exist_ok=True)
+    # Tests of the template's tools leave bytecode beside them, which git ignores.
+    ignore = shutil.ignore_patterns("__pycache__")
     for part in TEMPLATE_PARTS:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, destination / part)
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, destination / part, ignore=ignore)
+        else:
+            shutil.copy(ROOT / part, destination / part)
     return destination
 
 

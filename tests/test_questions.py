@@ -129,6 +129,14 @@ def test_bad_modules_are_rejected_before_anything_is_written(
         ({"features": ["job"]}, "Invalid choice for 'features': 'job' is not in ['jobs', 'mail']"),
         ({"features": ["mail"]}, "Add 'jobs', or remove 'mail': mail needs jobs."),
         (
+            {"auth": "oauth"},
+            "Invalid choice for 'auth': 'oauth' is not in ['none', 'oidc', 'users']",
+        ),
+        (
+            {"auth": "users", "features": ["jobs"]},
+            "Add 'jobs' and 'mail' to features, or choose another answer: accounts need mails",
+        ),
+        (
             {"features": ["jobs"], "modules": ["queued_job"]},
             "Remove 'jobs': its table queued_job is that of the module 'queued_job'.",
         ),
@@ -327,6 +335,7 @@ def test_the_command_line_prints_the_reason_for_a_bad_answer_last(
         ("module_names=[1]", "Omit this answer: it is derived from modules."),
         ("new_module_names=[]", "Omit this answer: it is derived from modules."),
         ("rendered_features=[]", "Omit this answer: it is derived from features."),
+        ("modules_without_permissions=[]", "Omit this answer: it is derived from auth."),
         ("previous={modules: [item]}", "Omit this answer: it is read from .copier-answers.yml."),
         ("previous=1", "Omit this answer: it is read from .copier-answers.yml."),
     ],
@@ -361,11 +370,14 @@ def test_features_jinja_lists_the_choices_and_the_folders_of_every_feature(
 ) -> None:
     questions = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
     choices = [*questions["features"]["choices"].values()]
-    assert [*features.feature_table] == choices
-    without = render(template, tmp_path / "without")
-    chosen = render(template, tmp_path / "chosen", features=choices)
-    listed = [folder for row in features.feature_table.values() for folder in row["folders"]]
-    assert sorted(listed) == sorted(rendered_folders(chosen) - rendered_folders(without))
+    table, of_auth = features.feature_table, features.auth_features
+    assert [*of_auth] == [*questions["auth"]["choices"].values()]
+    assert [*table] == [*choices, *dict.fromkeys(name for row in of_auth.values() for name in row)]
+    without = rendered_folders(render(template, tmp_path / "without"))
+    for auth, names in of_auth.items():
+        chosen = render(template, tmp_path / auth, features=choices, auth=auth)
+        listed = [folder for name in [*choices, *names] for folder in table[name]["folders"]]
+        assert sorted(listed) == sorted(rendered_folders(chosen) - without)
 
 
 def test_a_symbolic_link_in_place_of_a_rendered_folder_is_rejected(

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,12 @@ CURL = re.compile(r"^(curl .*?) +# (\d{3})(?:, (.*))?$", re.MULTILINE)
 VARIABLE = re.compile(r"\b([A-Z_]+)=(\S+)")
 ADDRESS = "http://127.0.0.1:8000"
 PAGES = ("http", "bulk_creation", "aggregates", "observability")
-FEATURES: dict[str, list[str]] = {"no features": [], "jobs": ["jobs"]}
+ANSWERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "jobs": {"features": ["jobs"]},
+    "oidc": {"auth": "oidc"},
+    "users": {"auth": "users", "features": ["jobs", "mail"]},
+}
 
 
 def anchors(page: Path) -> set[str]:
@@ -30,11 +36,11 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", DATABASES)
-@pytest.mark.parametrize("features", FEATURES.values(), ids=FEATURES)
+@pytest.mark.parametrize("answers", ANSWERS)
 def test_links_lead_to_files_and_headings(
-    template: Path, tmp_path: Path, name: str, features: list[str]
+    template: Path, tmp_path: Path, name: str, answers: str
 ) -> None:
-    made = render(template, tmp_path / "project", database=name, features=features)
+    made = render(template, tmp_path / "project", database=name, **ANSWERS[answers])
     pages = [made / "README.md", *(made / "docs").glob("*.md")]
     links = [(page, *link) for page in pages for link in LINK.findall(page.read_text("utf-8"))]
     assert len(links) > len(pages)
@@ -45,11 +51,11 @@ def test_links_lead_to_files_and_headings(
 
 
 @pytest.mark.parametrize("name", DATABASES)
-@pytest.mark.parametrize("features", FEATURES.values(), ids=FEATURES)
+@pytest.mark.parametrize("answers", ANSWERS)
 def test_the_readme_links_to_every_page(
-    template: Path, tmp_path: Path, name: str, features: list[str]
+    template: Path, tmp_path: Path, name: str, answers: str
 ) -> None:
-    made = render(template, tmp_path / "project", database=name, features=features)
+    made = render(template, tmp_path / "project", database=name, **ANSWERS[answers])
     linked = {path for path, _ in LINK.findall((made / "README.md").read_text("utf-8"))}
     assert linked == {f"docs/{page.name}" for page in (made / "docs").glob("*.md")}
 

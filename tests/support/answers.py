@@ -21,4 +21,13 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "scan": {"model_discovery": "scan", "shared_tables": ["auth_*", "django_session"]},
     "scan-none": {"modules": [], "model_discovery": "scan", "features": ["jobs"]},
     "scan-mail": {"model_discovery": "scan", "features": ["jobs", "mail"]},
+    "oidc": {"auth": "oidc", "modules": ["item", "order_line", "q" * 20]},
+    "oidc-none": {"auth": "oidc", "modules": [], "features": ["jobs"]},
+    "users": {"auth": "users", "features": ["jobs", "mail"]},
+    "users-scan": {
+        "auth": "users",
+        "modules": [],
+        "features": ["jobs", "mail"],
+        "model_discovery": "scan",
+    },
 }

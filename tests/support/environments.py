@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from tests.support.projects import (
+    AUTH,
     FEATURES,
     copy_template,
     given_server,
@@ -40,13 +41,14 @@ def install_environment(template: Path, shared: Path, database: str) -> Path:
     folder = shared / f"environment-{database}"
 
     def install() -> None:
-        path = shared / f"installed-{database}"
-        project = render(template, path, database=database, features=FEATURES)
         # Each of several hundred processes would compile what it imports again.
         variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_COMPILE_BYTECODE": "1"}
         # uv would take another Python on the PATH, because this one is in an environment.
-        sync = ["uv", "sync", "--quiet", "--python", sys.executable]
-        run(sync, project, status=0, **variables)
+        sync = ["uv", "sync", "--quiet", "--inexact", "--python", sys.executable]
+        for auth in AUTH[1:]:
+            path = shared / f"installed-{database}-{auth}"
+            project = render(template, path, database=database, features=FEATURES, auth=auth)
+            run(sync, project, status=0, **variables)
         if database != "sqlite" and not given_server(database):
             initialize_server(folder)
 

@@ -37,6 +37,7 @@ QUESTIONS = {
     if not name.startswith("_") and question.get("when") is not False and question.get("ask", True)
 }
 FEATURES = [*CONFIGURATION["features"]["choices"].values()]
+AUTH = [*CONFIGURATION["auth"]["choices"].values()]
 DATABASES = ("postgresql", "mysql", "sqlite")
 # Of database URLs, and the kinds of database that they belong to.
 SCHEMES = {name: name for name in DATABASES} | {"mariadb": "mysql"}

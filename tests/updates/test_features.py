@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,12 @@ from tests.support.team import edit_as_a_team
 from tests.updates.test_updates import append, newer_template, substitute
 
 JOBS, BOTH = ["jobs"], ["jobs", "mail"]
+CHOICES: dict[str, dict[str, Any]] = {
+    "jobs": {"features": JOBS},
+    "jobs,mail": {"features": BOTH},
+    "oidc": {"auth": "oidc"},
+    "users": {"auth": "users", "features": BOTH},
+}
 MODELS, WORKER = "app/core/jobs/models.py", "app/worker.py"
 TABLES = ("job_schedule", "queued_job")
 
@@ -31,35 +38,36 @@ def template_owned(made: Project) -> dict[str, bytes]:
     return {name: text for name, text in files(made.path).items() if not USERS_OWN.match(name)}
 
 
-@pytest.mark.parametrize("features", [JOBS, BOTH], ids=",".join)
+@pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("version", [*RELEASES, WORKING_TREE])
 def test_switching_on_equals_having_chosen_it_from_the_start(
-    committed: Callable[..., Project], database: str, version: str, features: list[str]
+    committed: Callable[..., Project], database: str, version: str, choice: str
 ) -> None:
     made = committed(version, database=database)
     stubs = {name: stub(name) for name in MOVED.keys() & files(made.path).keys()}
-    update(made.path, features=features)
-    fresh = committed(name="fresh", database=database, features=features)
+    update(made.path, **CHOICES[choice])
+    fresh = committed(name="fresh", database=database, **CHOICES[choice])
     assert template_owned(made) == template_owned(fresh) | stubs
 
 
-@pytest.mark.parametrize("features", [JOBS, BOTH], ids=",".join)
+@pytest.mark.parametrize("choice", CHOICES)
 def test_switching_on_keeps_the_edits_of_a_team(
-    committed: Callable[..., Project], database: str, features: list[str]
+    committed: Callable[..., Project], database: str, choice: str
 ) -> None:
     made = committed(database=database)
     edit_as_a_team(made.path)
     commit(made.path)
-    update(made.path, features=features)
-    fresh = committed(name="fresh", database=database, features=features)
+    update(made.path, **CHOICES[choice])
+    fresh = committed(name="fresh", database=database, **CHOICES[choice])
     edit_as_a_team(fresh.path)
     assert in_conflict(made.path) == set()
     assert template_owned(made) == template_owned(fresh)
 
 
+@pytest.mark.parametrize("choice", ["jobs,mail", "oidc", "users"])
 @pytest.mark.parametrize("version", RELEASES)
 def test_switching_on_in_an_edited_project_of_a_release_adds_no_conflict(
-    committed: Callable[..., Project], version: str
+    committed: Callable[..., Project], version: str, choice: str
 ) -> None:
     made, other = (committed(version, name=name) for name in ("project", "other"))
     names = [name for name in files(made.path) if name != ".copier-answers.yml"]
@@ -67,7 +75,7 @@ def test_switching_on_in_an_edited_project_of_a_release_adds_no_conflict(
         for name in names:
             append(project.path, name, f"# mine, {name}\n")
         commit(project.path)
-    update(made.path, features=BOTH)
+    update(made.path, **CHOICES[choice])
     update(other.path)
     assert in_conflict(made.path) == in_conflict(other.path)
     after = files(made.path)
@@ -103,16 +111,21 @@ def test_a_table_cannot_be_that_of_a_module_and_of_a_feature(
         update(shared.path, features=JOBS)
 
 
-def run_update(made: Project, features: str, *options: str) -> str:
+def run_update(made: Project, *options: str, **answers: Any) -> str:
     """Run the command of `nox -s update`; return what it prints."""
-    command = [sys.executable, "tools/updates/update.py", "--data", f"features={features}"]
+    command = [sys.executable, "tools/updates/update.py", *data(answers)]
     return run([*command, *options], made.path).stdout
 
 
-def run_copier(made: Project, features: str) -> str:
+def run_copier(made: Project, **answers: Any) -> str:
     """Update by Copier alone; return what it prints."""
-    command = ["copier", "update", "--defaults", "--data", f"features={features}"]
-    return run([sys.executable, "-m", *command], made.path, PYTHONWARNINGS="ignore").stdout
+    command = [sys.executable, "-m", "copier", "update", "--defaults", *data(answers)]
+    return run(command, made.path, PYTHONWARNINGS="ignore").stdout
+
+
+def data(answers: dict[str, Any]) -> list[str]:
+    """Return the answers as arguments of Copier."""
+    return [word for name in answers for word in ("--data", f"{name}={answers[name]}")]
 
 
 def check_dropped(made: Project, status: int = 0) -> str:
@@ -124,19 +137,29 @@ def check_dropped(made: Project, status: int = 0) -> str:
 
 @pytest.mark.parametrize(
     ("how", "before", "after"),
-    [(run_update, BOTH, []), (run_update, BOTH, JOBS), (run_copier, BOTH, [])],
-    ids=["nox", "nox-mail", "copier"],
+    [
+        (run_update, {"features": BOTH}, {"features": []}),
+        (run_update, {"features": BOTH}, {"features": JOBS}),
+        (run_copier, {"features": BOTH}, {"features": []}),
+        (run_update, {"auth": "oidc"}, {"auth": "none"}),
+        (run_copier, {"auth": "oidc"}, {"auth": "none"}),
+        (run_update, {"auth": "users", "features": BOTH}, {"auth": "none", "features": []}),
+        (run_update, {"auth": "users", "features": BOTH}, {"auth": "oidc", "features": JOBS}),
+        (run_update, {"features": BOTH}, {"auth": "oidc", "features": []}),
+    ],
+    ids=["all", "mail", "copier", "oidc", "oidc-copier", "users", "users-oidc", "all-oidc"],
 )
 def test_switching_off_in_an_unedited_project_equals_never_having_chosen_it(
     committed: Callable[..., Project],
     how: Callable[..., str],
-    before: list[str],
-    after: list[str],
+    before: dict[str, Any],
+    after: dict[str, Any],
 ) -> None:
-    made = committed(features=before)
-    how(made, str(after))
-    check_dropped(made)
-    fresh = committed(name="fresh", features=after)
+    made = committed(**before)
+    how(made, **after)
+    # Code of modules that still requires scopes is reported.
+    check_dropped(made, status=int(after.get("auth") == "none"))
+    fresh = committed(name="fresh", **after)
     assert template_owned(made) == template_owned(fresh)
     folders = [folder for folder in made.path.rglob("*/") if not any(folder.iterdir())]
     assert [folder for folder in folders if ".git" not in folder.parts] == []
@@ -159,7 +182,7 @@ def test_switching_off_keeps_edited_files_and_names_what_uses_the_feature(
     (made.path / WORKER).write_bytes((made.path / WORKER).read_bytes().replace(b"\n", b"\r\n"))
     commit(made.path)
     before = files(made.path)
-    printed = how(made, "[]") + made.run("nox", "-s", "lint", status=1).stdout
+    printed = how(made, features=[]) + made.run("nox", "-s", "lint", status=1).stdout
     after = files(made.path)
     assert f"\n{MODELS}: file of a dropped feature, kept because you edited it\n" in printed
     for name, (line, used) in uses.items():
@@ -181,7 +204,7 @@ def test_files_that_stayed_are_left_alone_until_the_feature_is_chosen_again(
     template = newer_template(repository, tmp_path, made)
     append(made.path, MODELS, "# mine\n")
     commit(made.path)
-    run_update(made, "[]")
+    run_update(made, features=[])
     commit(made.path)
     kept = files(made.path)[MODELS]
     [models] = template.glob("template/app/core/*jobs*/models.py")
@@ -215,11 +238,11 @@ def test_the_user_generates_the_revisions_of_a_feature(
             return command
 
         made.run("alembic", "upgrade", "head", DATABASE_URL=url)
-        printed = run_update(made, "[jobs]", "--data", "modules=[item, price]")
+        printed = run_update(made, features=JOBS, modules=["item", "price"])
         assert generate("add price, jobs") in printed
         made.python("-m", "pytest", "tests/test_migrations.py")
         made.sql(url, *counts)
-        printed = " ".join(run_update(made, "[]").split())
+        printed = " ".join(run_update(made, features=[]).split())
         assert "drops the tables job_schedule and queued_job, with the jobs that still" in printed
         # Nothing drops a table by itself.
         made.run("alembic", "upgrade", "head", DATABASE_URL=url)
@@ -247,24 +270,69 @@ def names_of(made: dict[str, bytes], others: dict[str, bytes]) -> set[str]:
     return paths | modules | {name.decode() for name in dependencies | settings} | {*TABLES}
 
 
+@pytest.mark.parametrize("auth", ["oidc", "users"])
 @pytest.mark.parametrize("features", [[], JOBS], ids=["none", "jobs"])
 def test_a_project_has_no_trace_of_other_features(
-    committed: Callable[..., Project], database: str, features: list[str]
+    committed: Callable[..., Project], database: str, features: list[str], auth: str
 ) -> None:
     made = files(committed(database=database, features=features).path)
-    complete = files(committed(name="complete", database=database, features=BOTH).path)
-    names = names_of(complete, made) - ({*TABLES} if features else set())
-    assert {"app/core/mail", "app.core.mail", "docs/mail.md"} <= names
-    # An example in docs/testing.md.
-    names -= {"MAIL_HOST"}
+    complete = committed(name="complete", database=database, features=BOTH, auth=auth)
+    names = names_of(files(complete.path), made) - ({*TABLES} if features else set())
+    assert {"app/core/mail", "app.core.mail", "docs/mail.md", "app/core/auth"} <= names
+    # Examples in docs/testing.md and docs/bearer_tokens.md.
+    names -= {"MAIL_HOST", "tests/modules/conftest.py", "tests.modules.conftest"}
     for file, text in made.items():
         assert {name for name in names if name.encode() in text} == set(), file
 
 
 def test_a_module_is_added_while_a_feature_is_dropped(committed: Callable[..., Project]) -> None:
     made = committed(features=JOBS)
-    run_update(made, "[]", "--data", "modules=[item, price]")
+    run_update(made, features=[], modules=["item", "price"])
     assert not (made.path / WORKER).exists()
     fresh = committed(name="fresh", modules=["item", "price"])
     assert template_owned(made) == template_owned(fresh)
     assert (made.path / "app/modules/price/router.py").exists()
+
+
+def test_switching_authentication_on_adds_only_permissions_to_modules(
+    committed: Callable[..., Project],
+) -> None:
+    made = committed(modules=["item", "price"])
+    before = files(made.path)
+    printed = run_update(made, auth="oidc", modules=["item", "price", "order"])
+    assert "Your modules are still public" in printed
+    after = files(made.path)
+    modules = {name for name in after.keys() - before.keys() if name.startswith("app/modules/")}
+    assert {name for name in modules if "/order/" not in name} == {
+        "app/modules/item/permissions.py",
+        "app/modules/price/permissions.py",
+    }
+    assert {
+        name for name in before if USERS_OWN.match(name) and after[name] != before[name]
+    } == set()
+    assert 'READ = "item:read"' in after["app/modules/item/permissions.py"].decode()
+    commit(made.path)
+    # They are the user's from then on.
+    append(made.path, "app/modules/item/permissions.py", 'PRINT = "item:print"\n')
+    (made.path / "app/modules/price/permissions.py").unlink()
+    commit(made.path)
+    kept = files(made.path)
+    run_update(made, features=JOBS)
+    assert {name: files(made.path).get(name) for name in kept if USERS_OWN.match(name)} == {
+        name: kept[name] for name in kept if USERS_OWN.match(name)
+    }
+
+
+def test_a_module_that_is_public_after_switching_on_fails_a_test_with_the_line_to_add(
+    committed: Callable[..., Project],
+) -> None:
+    made = committed()
+    run_update(made, auth="oidc")
+    command = ["-m", "pytest", "-q", "tests/test_public_operations.py"]
+    printed = made.python(*command, status=1).stdout
+    assert '"GET /api/v1/items",' in printed
+    assert "in app.modules.item.router: add `dependencies=[require(" in printed
+    fresh = committed(name="fresh", auth="oidc")
+    for name in ("app/modules/item/router.py", "tests/modules/test_item.py"):
+        (made.path / name).write_bytes((fresh.path / name).read_bytes())
+    made.python(*command)

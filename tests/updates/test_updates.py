@@ -147,6 +147,7 @@ LATER: dict[str, dict[str, Any]] = {
     "description": {"description": 'Says "hello" \\ more'},
     "modules": {"modules": ["price", "item", "zebra"]},
     "features": {"features": ["jobs", "mail"]},
+    "auth": {"auth": "oidc"},
     "model_discovery": {"model_discovery": "scan"},
     "shared_tables": {"shared_tables": ["auth_*", "django_session"]},
 }

@@ -1,7 +1,7 @@
 """Measure, and write results.json, results.md and results.svg.
 
-Stages: requests, depth, jobs, rendering, updates, first-answer, startup, suite; all of them by
-default.
+Stages: requests, depth, authentication, jobs, rendering, updates, first-answer, startup, suite; all
+of them by default.
 template-suite reads what `pytest --numprocesses auto --junitxml FILE` reported.
 """
 
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import (
+    authentication,
     depth,
     first_answer,
     jobs,
@@ -30,6 +31,7 @@ from benchmarks.workbench import PEERS_NEED, Workbench
 STAGES = {
     "requests": throughput.measure,
     "depth": depth.measure,
+    "authentication": authentication.measure,
     "jobs": jobs.measure,
     "rendering": rendering.measure,
     "updates": updates.measure,

@@ -35,7 +35,7 @@ SEED = (
 )
 # Deletes the rows that a round created, so that each round starts with the same table.
 DELETE_CREATED_ROWS = "DELETE FROM item WHERE description <> 'One of many'"
-JSON: Any = {"content-type": "application/json"}
+JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Contender:
     application: str
     variables: dict[str, str] = field(default_factory=dict)
     path: str = "/api/v1/items"
+    headers: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def serve(self, url: str, workers: int = 1) -> Iterator[Served]:
@@ -61,13 +62,15 @@ class Contender:
                 time.sleep(0.1)
             yield served
 
-    def requests(self, keys: list[str]) -> dict[str, list[dict[str, str]]]:
+    def requests(self, keys: list[str]) -> dict[str, list[dict[str, Any]]]:
         """Return the requests of each endpoint."""
 
-        def to(method: str, path: str, body: Any = None) -> dict[str, str]:
-            request = {"method": method, "path": self.path + path}
+        def to(method: str, path: str, body: Any = None) -> dict[str, Any]:
+            request: dict[str, Any] = {"method": method, "path": self.path + path}
+            if self.headers:
+                request["headers"] = self.headers
             if body is not None:
-                request |= {"body": json.dumps(body), "headers": JSON}
+                request |= {"body": json.dumps(body), "headers": self.headers | JSON}
             return request
 
         item = {"name": "Lamp", "description": "It shines"}

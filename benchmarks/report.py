@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from benchmarks.authentication import LIMITS, READ, WITHOUT
 from benchmarks.contenders import REFERENCE
 from benchmarks.depth import DEPTH
 from benchmarks.first_answer import STAGES
@@ -87,6 +88,11 @@ def _reached(results: Mapping[str, Any]) -> Iterator[tuple[str, float, float, bo
         first, deep = list(results["depth"]["figures"].values())[:2]
         ratio = median(one / other for one, other in zip(first, deep, strict=True))
         yield f"page at row {DEPTH:,} of a million / first page, duration", ratio, 1.25, True
+    if "authentication" in results:
+        figures = results["authentication"]["figures"]
+        for auth, limit in LIMITS.items():
+            ratio = median(ratios(figures, auth, WITHOUT))
+            yield f"{READ}: with `{auth}` / {WITHOUT}, throughput", ratio, 1 - limit, False
     if "jobs" in results:
         settings = results["jobs"]["figures"]["settings"]
         for workers in WORKERS:
@@ -195,6 +201,24 @@ def depth(figures: Mapping[str, Any]) -> Iterator[str]:
         ["", "requests per second"],
         ([name, spread(values, 0)] for name, values in figures.items()),
     )
+
+
+def authentication(figures: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        "## Authentication\n\nReads of one row by one application without authentication and with both"
+        f" kinds of it: {MAIN_SETTING}. With `oidc`, one access token signed with RS256; with"
+        " `users`, one session.\n"
+    )
+    kinds = list(figures[WITHOUT][0])
+    rows = (
+        [
+            name if name == WITHOUT else f"`{name}`",
+            spread(ratios(figures, name, WITHOUT)),
+            *(_median(rounds, kind) for kind in kinds),
+        ]
+        for name, rounds in figures.items()
+    )
+    yield from _table(["", "throughput, relative", *kinds], rows)
 
 
 def jobs(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -323,6 +347,7 @@ def template_suite(figures: Mapping[str, Any]) -> Iterator[str]:
 SECTIONS = {
     "requests": requests,
     "depth": depth,
+    "authentication": authentication,
     "jobs": jobs,
     "rendering": rendering,
     "updates": updates,

@@ -92,7 +92,7 @@ def compare(
 
 
 def load(
-    bench: Workbench, served: Served, requests: list[dict[str, str]], connections: int
+    bench: Workbench, served: Served, requests: list[dict[str, Any]], connections: int
 ) -> Figures:
     """Load a server and return its figures. Raises AssertionError if a request fails."""
     before = cpu_seconds(served)

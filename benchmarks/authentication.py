@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from benchmarks.contenders import Contender, all_served, database, random_keys
 from benchmarks.throughput import Figures, install_client, load
@@ -85,7 +84,8 @@ def with_provider(project: Project, oidc: Provider) -> Contender:
 
 
 def with_session(project: Project, url: str) -> Contender:
-    variables = {"USERS_LINK_URL": "https://app.example.com"}
-    token = project.python("-c", LOG_IN, DATABASE_URL=url, **variables).stdout.strip()
+    link_url = "https://app.example.com"
+    printed = project.python("-c", LOG_IN, DATABASE_URL=url, USERS_LINK_URL=link_url)
+    token, variables = printed.stdout.strip(), {"USERS_LINK_URL": link_url}
     headers = {"authorization": f"Bearer {token}"}
     return Contender("users", project, "app.main:create_app", variables, headers=headers)

@@ -1,6 +1,5 @@
 """The documentation of a project that is served, in a real browser without internet."""
 
-import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import BrowserMissingError, run_browser
 from tests.support.projects import COMMAND_TIMEOUT, Project, clean_environment
 
 SERVE = ["uvicorn", "app.main:app", "--log-level", "warning"]
@@ -19,25 +17,6 @@ VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", event =>
         window.violations.push(`${event.effectiveDirective} ${event.blockedURI}`));
 """
-
-
-@pytest.fixture
-def browser(shared: Path) -> Iterator[Browser]:
-    try:
-        with run_browser(shared / "chromium") as browser:
-            yield browser
-    except BrowserMissingError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def artifacts(tmp_path: Path) -> Path:
-    """Where a person finds what a test made to be looked at."""
-    folder = Path(os.environ.get("ARTIFACTS", tmp_path)).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @contextmanager

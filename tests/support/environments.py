@@ -45,10 +45,11 @@ def install_environment(template: Path, shared: Path, database: str) -> Path:
         variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_COMPILE_BYTECODE": "1"}
         # uv would take another Python on the PATH, because this one is in an environment.
         sync = ["uv", "sync", "--quiet", "--inexact", "--python", sys.executable]
-        for auth in AUTH[1:]:
-            path = shared / f"installed-{database}-{auth}"
-            project = render(template, path, database=database, features=FEATURES, auth=auth)
-            run(sync, project, status=0, **variables)
+        for auth in AUTH:
+            # One environment holds the packages of all of them.
+            name = f"installed-{database}" if auth == "none" else f"installed-{database}-{auth}"
+            answers = {"database": database, "features": FEATURES, "auth": auth}
+            run(sync, render(template, shared / name, **answers), status=0, **variables)
         if database != "sqlite" and not given_server(database):
             initialize_server(folder)
 

@@ -1,0 +1,27 @@
+"""What an application knows of its provider: settings, keys, and how it identifies callers."""
+
+from collections.abc import Collection, Mapping
+
+from app.core.auth.principal import Principal
+from app.core.oidc.claims import granted_scopes
+from app.core.oidc.keys import ProviderKeys
+from app.core.oidc.provider import Provider
+from app.core.oidc.settings import OIDCSettings
+from app.core.oidc.tokens import TokenVerifier
+
+
+class OIDCState:
+    """The state of one application, in `app.state.oidc`."""
+
+    def __init__(self, settings: OIDCSettings, roles: Mapping[str, Collection[str]]) -> None:
+        self.settings = settings
+        self.roles = roles
+        self.provider = Provider(settings)
+        self.keys = ProviderKeys(self.provider, settings)
+        self.verifier = TokenVerifier(settings, self.keys)
+
+    async def identify(self, token: str) -> Principal:
+        """Return the caller. Raises InvalidTokenError, or UnavailableError without keys."""
+        claims = await self.verifier.verify(token)
+        scopes = granted_scopes(claims, self.settings, self.roles)
+        return Principal(claims["sub"], scopes, claims)

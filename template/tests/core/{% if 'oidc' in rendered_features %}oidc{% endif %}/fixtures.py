@@ -1,0 +1,36 @@
+"""The fixture `authorize`, which makes callers of the API, and the provider behind it."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeAlias
+
+import pytest
+
+from tools.identity_provider import AUDIENCE, IdentityProvider, run_identity_provider
+
+Authorize: TypeAlias = Callable[..., Awaitable[dict[str, str]]]
+
+
+@pytest.fixture(scope="session")
+def identity_provider() -> Iterator[IdentityProvider]:
+    with run_identity_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _accept_its_tokens(identity_provider: IdentityProvider) -> Iterator[None]:
+    """Set the variables of the provider, also for processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OIDC_ISSUER", identity_provider.issuer)
+        patch.setenv("OIDC_AUDIENCE", AUDIENCE)
+        yield
+
+
+@pytest.fixture
+def authorize(identity_provider: IdentityProvider) -> Authorize:
+    """`await authorize("item:read")` returns the headers of a caller with these scopes."""
+
+    async def headers(*scopes: str, id: str = "tester") -> dict[str, str]:  # noqa: A002
+        token = identity_provider.access_token(id, scope=" ".join(scopes))
+        return {"Authorization": f"Bearer {token}"}
+
+    return headers

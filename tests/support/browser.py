@@ -10,6 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.support.environments import create_once
 from tests.support.projects import run
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -41,7 +42,7 @@ def run_browser(folder: Path) -> Iterator[Browser]:
     if not found:
         if (sys.platform, platform.machine()) != ("linux", "x86_64") or not shutil.which("npm"):
             raise BrowserMissingError(MISSING)
-        found = str(deliver(folder))
+        found = str(create_once(folder, lambda: deliver(folder)) / "chromium")
         variables["LD_LIBRARY_PATH"] = str(folder / "al2023" / "lib")
         variables["FONTCONFIG_FILE"] = str(folder / "fonts.conf")
     with sync_playwright() as playwright:
@@ -52,23 +53,18 @@ def run_browser(folder: Path) -> Iterator[Browser]:
             browser.close()
 
 
-def deliver(folder: Path) -> Path:
-    """Install the package and let it unpack into the folder; return the program."""
+def deliver(folder: Path) -> None:
+    """Install the package, and let it unpack the program into the folder."""
     folder.mkdir(exist_ok=True)
-    program = folder / "chromium"
-    if not program.exists():
-        quiet = ("--silent", "--ignore-scripts", "--no-audit", "--no-fund")
-        run(["npm", "install", *quiet, PACKAGE], folder)
-        run(
-            ["node", "--input-type=module", "--eval", UNPACK],
-            folder,
-            TMPDIR=str(folder),
-            # Unpack the libraries as well.
-            AWS_EXECUTION_ENV="AWS_Lambda_nodejs24.x",
-        )
-        # The package's own names /tmp, and without fonts there is no text.
-        fonts = (
-            f"<fontconfig><dir>{folder / 'fonts'}</dir><cachedir>{folder}</cachedir></fontconfig>"
-        )
-        (folder / "fonts.conf").write_text(fonts, "utf-8")
-    return program
+    quiet = ("--silent", "--ignore-scripts", "--no-audit", "--no-fund")
+    run(["npm", "install", *quiet, PACKAGE], folder)
+    run(
+        ["node", "--input-type=module", "--eval", UNPACK],
+        folder,
+        TMPDIR=str(folder),
+        # Unpack the libraries as well.
+        AWS_EXECUTION_ENV="AWS_Lambda_nodejs24.x",
+    )
+    # The package's own names /tmp, and without fonts there is no text.
+    fonts = f"<fontconfig><dir>{folder / 'fonts'}</dir><cachedir>{folder}</cachedir></fontconfig>"
+    (folder / "fonts.conf").write_text(fonts, "utf-8")

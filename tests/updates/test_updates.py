@@ -40,6 +40,7 @@ from tests.support.repositories import (
 )
 
 ANSWERS = ".copier-answers.yml"
+DROPPED_FEATURES = "tools/updates/dropped_features.py"
 ABORT = "git restore --source=HEAD --staged --worktree . && git clean -d --force ."
 
 
@@ -177,9 +178,10 @@ def test_an_answer_is_changed_later_and_back(
         made.python("-m", "pytest", "tests")
     commit(made.path)
     update(made.path, **{question: yaml.safe_load(before[ANSWERS])[question]})
-    run([sys.executable, "tools/updates/dropped_features.py"], made.path)
+    run([sys.executable, DROPPED_FEATURES], made.path)
     made.python("-m", "tools.openapi")
-    assert changed(made.path, before) == set()
+    # After authentication was switched off, the tool is that of other projects with the next update.
+    assert changed(made.path, before) <= {DROPPED_FEATURES}
 
 
 def test_switching_to_scan_conflicts_at_most_at_imports_added_by_hand(

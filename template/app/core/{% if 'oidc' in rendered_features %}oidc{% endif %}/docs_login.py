@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse
 
 from app.core.errors import UnavailableError
 from app.core.oidc.provider import ProviderError
+from app.core.oidc.settings import OIDCSettings
 from app.core.oidc.state import OIDCState
 from app.core.oidc.urls import check_provider_url
 
@@ -13,7 +14,8 @@ METADATA_PATH = "/docs/openid-configuration"
 
 def install_docs_login(app: FastAPI) -> None:
     """Let /docs log in, if OIDC_DOCS_CLIENT_ID is set."""
-    settings = app.state.oidc.settings
+    settings: OIDCSettings = app.state.oidc.settings
+    app.add_route(METADATA_PATH, login_metadata, include_in_schema=False)
     if not settings.docs_client_id:
         return
     app.swagger_ui_init_oauth = {
@@ -23,12 +25,14 @@ def install_docs_login(app: FastAPI) -> None:
         # Auth0 requires it; others ignore it.
         "additionalQueryStringParams": {"audience": settings.audience[0]},
     }
-    app.add_route(METADATA_PATH, login_metadata, include_in_schema=False)
 
 
 async def login_metadata(request: Request) -> JSONResponse:
     """Return what Swagger UI needs of the provider's metadata, with its own scopes and flow."""
     state: OIDCState = request.app.state.oidc
+    if not state.settings.docs_client_id:
+        # Swagger UI asks anyway, and then offers no login.
+        return JSONResponse({"grant_types_supported": []})
     try:
         endpoints = await login_endpoints(state)
     except ProviderError as error:

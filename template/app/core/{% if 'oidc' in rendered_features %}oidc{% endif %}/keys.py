@@ -32,6 +32,8 @@ class ProviderKeys:
         self.settings = settings
         self.metadata: Document | None = None
         self.keys: list[PublicKey] = []
+        self.version = 0
+        """Changes with the keys."""
         self.is_current = False
         """Whether the last fetch succeeded."""
         self._fetch: asyncio.Task[None] | None = None
@@ -77,14 +79,14 @@ class ProviderKeys:
     async def refresh(self) -> None:
         """Fetch the keys; all who ask meanwhile share one fetch."""
         if self._fetch is None:
-            self._fetch = asyncio.create_task(self._replace_keys())
+            self._fetch = asyncio.create_task(self._fetch_keys())
         # Unlike `await`, does not cancel the fetch with a request that waits for it.
         await asyncio.wait([self._fetch])
 
-    async def _replace_keys(self) -> None:
+    async def _fetch_keys(self) -> None:
         try:
             metadata, document = await self.provider.read()
-            self.keys = usable_keys(document, self.settings.algorithms)
+            self._replace_keys(usable_keys(document, self.settings.algorithms))
             self.metadata = metadata
             self.is_current = True
         except ProviderError as error:
@@ -93,6 +95,11 @@ class ProviderKeys:
         finally:
             self._next_fetch = time.monotonic() + self._cooldown()
             self._fetch = None
+
+    def _replace_keys(self, keys: list[PublicKey]) -> None:
+        if [key.as_dict() for key in keys] != [key.as_dict() for key in self.keys]:
+            self.keys = keys
+            self.version += 1
 
     def _cooldown(self) -> float:
         return self.settings.refetch_cooldown if self.keys else FAILURE_COOLDOWN

@@ -66,6 +66,8 @@ class OIDCSettings(EnvironmentSettings, env_prefix="OIDC_"):
     """Prefix that scopes have in tokens, such as `api/`; scopes without it are then ignored."""
     role_claims: CommaSeparated = ()
     """Claims with roles of app/roles.py, such as `realm_access.roles`; none are read by default."""
+    cache_size: int = Field(default=1000, ge=0)
+    """Verified tokens that each process remembers until they expire; 0 verifies each one again."""
     keys_lifetime: Seconds = 3600
     """Seconds after which the provider's keys are fetched again, in the background."""
     refetch_cooldown: Seconds = 30

@@ -1,8 +1,10 @@
 """What an application knows of its provider: settings, keys, and how it identifies callers."""
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from app.core.auth.principal import Principal
+from app.core.oidc.cache import VerifiedTokens
 from app.core.oidc.claims import granted_scopes
 from app.core.oidc.keys import ProviderKeys
 from app.core.oidc.provider import Provider
@@ -19,9 +21,16 @@ class OIDCState:
         self.provider = Provider(settings)
         self.keys = ProviderKeys(self.provider, settings)
         self.verifier = TokenVerifier(settings, self.keys)
+        self.verified = VerifiedTokens(settings.cache_size)
 
     async def identify(self, token: str) -> Principal:
         """Return the caller. Raises InvalidTokenError, or UnavailableError without keys."""
+        if caller := self.verified.find(token, self.keys.version):
+            return caller
         claims = await self.verifier.verify(token)
         scopes = granted_scopes(claims, self.settings, self.roles)
-        return Principal(claims["sub"], scopes, claims)
+        # Read-only, because later requests get the same object.
+        caller = Principal(claims["sub"], scopes, MappingProxyType(claims))
+        expiry = claims["exp"] + self.settings.clock_skew
+        self.verified.add(token, self.keys.version, caller, expiry)
+        return caller

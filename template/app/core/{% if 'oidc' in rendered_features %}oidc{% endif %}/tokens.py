@@ -77,22 +77,25 @@ class TokenVerifier:
             raise InvalidTokenError(f"is too long; at most {limit} bytes are accepted")
         try:
             signed = extract_compact(token.encode("ascii"), registry=self.registry)
-            if not isinstance(signed.headers(), dict):
-                raise TypeError
-            # Here, as it raises the same errors for malformed values.
-            self.registry.check_header(signed.headers())
         except ExceededSizeError:
             limit = self.settings.max_header_bytes
             raise InvalidTokenError(
                 f"has a header of more than {limit} bytes, or another part that is too long"
             ) from None
-        except (JoseError, AttributeError, TypeError, ValueError, RecursionError):
+        except (JoseError, TypeError, ValueError, RecursionError):
             raise InvalidTokenError("is malformed") from None
+        # The library also accepts a list or a string.
+        if not isinstance(signed.headers(), dict):
+            raise InvalidTokenError("is malformed")
         return signed
 
     def _check_header(self, header: dict[str, Any]) -> None:
         if "crit" in header:
             raise InvalidTokenError("has critical header parameters, which are not supported")
+        try:
+            self.registry.check_header(header)
+        except JoseError:
+            raise InvalidTokenError("is malformed") from None
         if header["alg"] not in self.settings.algorithms:
             accepted = ", ".join(self.settings.algorithms)
             raise InvalidTokenError(f"is not signed with an accepted algorithm: {accepted}")

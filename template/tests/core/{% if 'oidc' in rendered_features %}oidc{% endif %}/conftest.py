@@ -11,7 +11,6 @@ from app.core.settings import Settings
 from app.main import create_app
 from tests.conftest import connect
 from tests.core.oidc.faulty_provider import FaultyProvider
-from tools.identity_provider import IdentityProvider
 
 MakeApp: TypeAlias = Callable[..., FastAPI]
 
@@ -52,16 +51,21 @@ async def client(make_app: MakeApp) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-def faulty_provider(
-    identity_provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[FaultyProvider]:
-    """A provider of the test's own, which runs, and whose tokens applications accept."""
-    provider = FaultyProvider(identity_provider.key)
-    monkeypatch.setenv("OIDC_ISSUER", provider.identity.issuer)
-    provider.start()
+@pytest.fixture(scope="session")
+def _one_faulty_provider() -> Iterator[FaultyProvider]:
+    provider = FaultyProvider()
     yield provider
     provider.stop()
+
+
+@pytest.fixture
+def faulty_provider(
+    _one_faulty_provider: FaultyProvider, monkeypatch: pytest.MonkeyPatch
+) -> FaultyProvider:
+    """A provider that has no faults yet, and whose tokens applications accept."""
+    _one_faulty_provider.reset()
+    monkeypatch.setenv("OIDC_ISSUER", _one_faulty_provider.identity.issuer)
+    return _one_faulty_provider
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -25,15 +26,17 @@ class Provider:
     def __init__(self, settings: OIDCSettings) -> None:
         self.issuer = settings.issuer
         self.timeout = settings.timeout
-        self.is_local = settings.issuer.lower().startswith("http:")
+        self.scheme = urlsplit(settings.issuer).scheme
         # Here, because it reads certificates from files: requests would wait for that.
-        self.tls = False if self.is_local else httpx2.create_ssl_context()
+        self.tls = httpx2.create_ssl_context() if self.scheme == "https" else False
 
     async def read(self) -> tuple[Document, Document]:
         """Return the metadata and the key set. Raises ProviderError."""
-        # A proxy of the environment does not reach this machine.
         async with httpx2.AsyncClient(
-            verify=self.tls, timeout=self.timeout, trust_env=not self.is_local
+            verify=self.tls,
+            timeout=self.timeout,
+            # A proxy of the environment does not reach this machine.
+            trust_env=self.scheme == "https",
         ) as client:
             metadata = await self._fetch(client, metadata_url(self.issuer))
             if metadata.get("issuer") != self.issuer:
@@ -42,14 +45,15 @@ class Provider:
 
     def endpoint(self, metadata: Document, name: str) -> str:
         """Return a URL of the metadata. Raises ProviderError if it is missing or not secure."""
-        url = metadata.get(name)
+        url = str(metadata.get(name))
         try:
-            check_provider_url(str(url))
+            check_provider_url(url)
         except ValueError as error:
             raise ProviderError(f"invalid `{name}` in its metadata: {error}") from None
-        if not self.is_local and not str(url).lower().startswith("https:"):
-            raise ProviderError(f"`{name}` of its metadata must be https, as OIDC_ISSUER is")
-        return str(url)
+        if urlsplit(url).scheme != self.scheme:
+            reason = f"its scheme is not {self.scheme}, as that of OIDC_ISSUER"
+            raise ProviderError(f"invalid `{name}` in its metadata: {reason}")
+        return url
 
     async def _fetch(self, client: httpx2.AsyncClient, url: str) -> Document:
         try:

@@ -301,6 +301,31 @@ async def test_keys_of_one_id_but_different_kinds_are_told_apart(
             assert await status(client, token) == 200
 
 
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [
+        ("PS256", RSA),
+        ("RS512", RSA),
+        ("ES384", ECKey.generate_key("P-384")),
+        ("ES512", ECKey.generate_key("P-521")),
+        ("Ed25519", OKPKey.generate_key("Ed25519")),
+        ("EdDSA", OKPKey.generate_key("Ed25519")),
+    ],
+)
+async def test_other_asymmetric_algorithms_can_be_accepted(
+    make_app: MakeApp, faulty_provider: FaultyProvider, algorithm: str, key: Key
+) -> None:
+    data = key.as_dict(private=False, kid="other", alg=algorithm)
+    faulty_provider.responses[KEYS] = JSONResponse({"keys": [data]})
+    claims = {"iss": faulty_provider.identity.issuer, "aud": "api", "sub": "x", "exp": 2**32}
+    header = {"alg": algorithm, "kid": "other"}
+    token = jwt.encode(header, claims, key, algorithms=[algorithm])
+    for accepted, expected in ((algorithm, 200), ("RS256", 401)):
+        async with connect(make_app(algorithms=accepted)) as client:
+            assert await status(client, token) == expected
+
+
 async def test_a_token_without_a_key_id_is_rejected_if_there_are_several_keys(
     make_app: MakeApp, faulty_provider: FaultyProvider
 ) -> None:

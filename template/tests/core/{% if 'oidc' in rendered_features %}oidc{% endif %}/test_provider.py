@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from app.core.oidc.provider import ProviderError
 from tests.conftest import connect
 from tests.core.oidc.conftest import MakeApp, bearer
 from tests.core.oidc.faulty_provider import KEYS, METADATA, FaultyProvider
@@ -31,6 +32,7 @@ async def failure(app: Any, provider: FaultyProvider) -> str:
         ({"issuer": None}, "the `issuer` of its metadata differs"),
         ({"jwks_uri": "http://evil.example/keys"}, "invalid `jwks_uri` in its metadata: expected"),
         ({"jwks_uri": "http://169.254.169.254/keys"}, "invalid `jwks_uri`"),
+        ({"jwks_uri": "https://127.0.0.1/keys"}, "invalid `jwks_uri` in its metadata: its scheme"),
         ({"jwks_uri": "file:///etc/passwd"}, "invalid `jwks_uri` in its metadata: expected a URL"),
         ({"jwks_uri": "https://user@evil.example"}, "invalid `jwks_uri`"),
         ({"jwks_uri": ["https://evil.example"]}, "invalid `jwks_uri`"),
@@ -80,6 +82,13 @@ async def test_a_response_that_never_ends_is_given_up(
     faulty_provider.responses[METADATA] = drip
     reason = await failure(make_app(timeout="0.3"), faulty_provider)
     assert reason.endswith("no response within 0.3 s")
+
+
+def test_a_remote_provider_cannot_refer_to_this_machine_without_tls(make_app: MakeApp) -> None:
+    provider = make_app(issuer="https://id.example.com").state.oidc.provider
+    with pytest.raises(ProviderError, match="its scheme is not https, as that of OIDC_ISSUER"):
+        provider.endpoint({"jwks_uri": "http://127.0.0.1/keys"}, "jwks_uri")
+    assert provider.endpoint({"jwks_uri": "https://a.example?b=c"}, "jwks_uri")
 
 
 async def test_an_unreachable_provider_is_logged_with_the_reason(

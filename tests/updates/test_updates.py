@@ -180,7 +180,7 @@ def test_an_answer_is_changed_later_and_back(
     update(made.path, **{question: yaml.safe_load(before[ANSWERS])[question]})
     run([sys.executable, DROPPED_FEATURES], made.path)
     made.python("-m", "tools.openapi")
-    # After authentication was switched off, the tool is that of other projects with the next update.
+    # Without authentication, the tool is that of other projects from the next update on.
     assert changed(made.path, before) <= {DROPPED_FEATURES}
 
 

@@ -1,6 +1,7 @@
 """The API under a fuzzer, and under values that databases cannot store."""
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import requests
 
 from tests.support.projects import DATABASES, ROOT, SUPPORT, Project, run
+from tests.support.real_provider import AUDIENCE, Provider, run_provider
 
 CONFIG = SUPPORT / "schemathesis.toml"
 EXAMPLES = "8"
@@ -84,18 +86,63 @@ def address(
 
 
 def test_schemathesis_finds_no_failure(address: str, tmp_path: Path) -> None:
+    fuzz(address, tmp_path, "--exclude-path-regex", f"/{STRANGE_MODULE}s")
+
+
+def fuzz(address: str, folder: Path, *arguments: str) -> None:
+    """Run all checks of schemathesis on an API."""
     schemathesis = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG)]
     phases = "examples,coverage,fuzzing,stateful"
     options = ["--checks", "all", "--phases", phases, "--max-examples", EXAMPLES]
-    options += ["--exclude-path-regex", f"/{STRANGE_MODULE}s"]
     fixed = ["--seed", "1", "--no-color", "--generation-database", "none"]
     printed = run(
-        [*schemathesis, "run", f"{address}/openapi.json", *options, *fixed],
-        tmp_path,
+        [*schemathesis, "run", f"{address}/openapi.json", *options, *fixed, *arguments],
+        folder,
         PYTHONPATH=str(ROOT),
     ).stdout
     assert "Stateful" in printed
     assert "not applicable" not in printed
+
+
+@pytest.fixture
+def provider(packages: Path) -> Iterator[Provider]:
+    with run_provider(packages) as running:
+        yield running
+
+
+def test_protected_operations_pass_with_a_token_and_are_unauthorized_without(
+    project: Callable[..., Project], provider: Provider, tmp_path: Path
+) -> None:
+    made = project("sqlite", auth="oidc")
+    variables = {"OIDC_ISSUER": provider.issuer, "OIDC_AUDIENCE": AUDIENCE}
+    with made.server() as url:
+        made.run("alembic", "upgrade", "head", DATABASE_URL=url)
+        with made.serve(url, **variables) as served:
+            authorization = f"Authorization: Bearer {provider.token()}"
+            # The checks include one that protected operations refuse other credentials, and none.
+            fuzz(served.address, tmp_path, "--header", authorization)
+            assert unauthorized(served.address) == 5
+
+
+def unauthorized(address: str) -> int:
+    """Call the protected operations without credentials; return how many there are."""
+    paths = requests.get(f"{address}/openapi.json", timeout=60).json()["paths"]
+    found = [
+        (method, path)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if "security" in operation
+    ]
+    for method, path in found:
+        url = address + re.sub(r"{.*?}", "01a22829-c6cb-705e-8273-4ac11c34d76c", path)
+        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Basic eDp4"}):
+            response = requests.request(method, url, json={}, headers=headers, timeout=60)
+            assert response.status_code == 401, (method, path)
+            assert response.headers["WWW-Authenticate"].startswith("Bearer")
+            assert response.headers["Content-Type"] == "application/problem+json"
+            assert response.headers["Cache-Control"] == "no-store"
+            assert "Authorization" in response.headers["Vary"]
+    return len(found)
 
 
 def test_no_value_causes_a_server_error(address: str) -> None:

@@ -2,21 +2,16 @@
 
 import asyncio
 import time
-import warnings
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
 
 import structlog
-from joserfc.errors import JoseError, SecurityWarning
-from joserfc.jwk import ECKey, JWKRegistry, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from app.core.errors import UnavailableError
+from app.core.oidc.key_set import PublicKey, usable_keys
 from app.core.oidc.provider import Document, Provider, ProviderError
 from app.core.oidc.settings import OIDCSettings
-
-PublicKey: TypeAlias = RSAKey | ECKey | OKPKey
 
 # Seconds between attempts as long as there are no keys.
 FAILURE_COOLDOWN = 5.0
@@ -121,44 +116,3 @@ class ProviderKeys:
             await self.refresh()
             lifetime = self.settings.keys_lifetime
             await asyncio.sleep(lifetime if self.is_current else min(self._cooldown(), lifetime))
-
-
-def usable_keys(document: Document, algorithms: Collection[str]) -> list[PublicKey]:
-    """Return the keys of a key set that verify signatures with one of the algorithms.
-
-    Raises ProviderError if there are none.
-    """
-    found = document.get("keys")
-    if not isinstance(found, list):
-        raise ProviderError("its key set has no list of keys")
-    keys = [key for data in found if (key := import_key(data, algorithms))]
-    if not keys:
-        raise ProviderError("its key set has no usable key")
-    return keys
-
-
-def import_key(data: Any, algorithms: Collection[str]) -> PublicKey | None:
-    """Return the key; None if it is not one that verifies signatures with the algorithms."""
-    try:
-        with warnings.catch_warnings():
-            # Of keys that are too short.
-            warnings.simplefilter("error", SecurityWarning)
-            key = JWKRegistry.import_key(data)
-        # A key set with a private key lets anyone sign.
-        if isinstance(key, OctKey) or key.is_private:
-            return None
-        key.check_use("sig")
-        key.check_key_op("verify")
-        key.ensure_kid()
-    except (JoseError, SecurityWarning, LookupError, TypeError, ValueError, ArithmeticError):
-        return None
-    fitting = [name for name in algorithms if is_key_for(key, name)]
-    return key if fitting else None
-
-
-def is_key_for(key: PublicKey, algorithm: str) -> bool:
-    try:
-        JWSRegistry.algorithms[algorithm].check_key(key)
-    except JoseError:
-        return False
-    return True

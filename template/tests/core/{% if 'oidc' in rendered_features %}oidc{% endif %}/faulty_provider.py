@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tools.identity_provider import HOST, IdentityProvider, serve
+from tools.identity_provider import HOST, IdentityProvider
+from tools.identity_server import serve
 
 METADATA = "/.well-known/openid-configuration"
 KEYS = "/keys"

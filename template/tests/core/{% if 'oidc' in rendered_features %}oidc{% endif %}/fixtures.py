@@ -5,7 +5,8 @@ from typing import TypeAlias
 
 import pytest
 
-from tools.identity_provider import AUDIENCE, IdentityProvider, run_identity_provider
+from tools.identity_provider import AUDIENCE, IdentityProvider
+from tools.identity_server import run_identity_provider
 
 Authorize: TypeAlias = Callable[..., Awaitable[dict[str, str]]]
 

@@ -7,10 +7,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from joserfc import jwt
 
 from tests.conftest import connect
 from tests.core.oidc.conftest import MakeApp, bearer
-from tools.identity_provider import IdentityProvider, development_variables
+from tools.identity_provider import IdentityProvider
+from tools.identity_server import development_variables
 
 VERIFIER = "v" * 43
 CHALLENGE = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
@@ -86,6 +88,19 @@ async def test_a_code_is_valid_once(browser: httpx2.AsyncClient) -> None:
     code = await log_in(browser)
     assert (await exchange(browser, code)).status_code == 200
     assert (await exchange(browser, code)).status_code == 400
+
+
+async def test_a_client_that_asks_for_it_gets_an_id_token(
+    browser: httpx2.AsyncClient, identity_provider: IdentityProvider, make_app: MakeApp
+) -> None:
+    granted = await log_in(browser, scope="openid thing:read", nonce="n")
+    tokens = (await exchange(browser, granted)).json()
+    claims = jwt.decode(tokens["id_token"], identity_provider.key).claims
+    assert (claims["sub"], claims["aud"], claims["nonce"]) == ("ada", "docs", "n")
+    async with connect(make_app(audience="api,docs")) as client:
+        for name, status in (("access_token", 200), ("id_token", 401)):
+            response = await client.get("/caller", headers=bearer(tokens[name]))
+            assert response.status_code == status
 
 
 async def test_client_credentials_give_a_token(

@@ -7,9 +7,14 @@ from tests.support.projects import Project, run
 BLOCK = re.compile(r"^```(diff|python|ini|jinja)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def follow_page(made: Project, name: str) -> list[str]:
-    """Apply the diffs of a page in docs/, append its files; return the kinds of its blocks."""
+def follow_page(made: Project, name: str, section: str = "") -> list[str]:
+    """Apply the diffs of a page in docs/, append its files; return the kinds of its blocks.
+
+    Only those of one section, if its heading is given.
+    """
     page = (made.path / f"docs/{name}.md").read_text("utf-8")
+    if section:
+        page = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     blocks = BLOCK.findall(page)
     for kind, text in blocks:
         if kind == "diff":

@@ -37,7 +37,6 @@ def import_key(data: Any, algorithms: Collection[str]) -> PublicKey | None:
         # A key set with a private key lets anyone sign.
         if isinstance(key, OctKey) or key.is_private:
             return None
-        key.check_use("sig")
         key.check_key_op("verify")
         key.ensure_kid()
     except (JoseError, SecurityWarning, LookupError, TypeError, ValueError, ArithmeticError):

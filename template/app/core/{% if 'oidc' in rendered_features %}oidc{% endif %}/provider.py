@@ -34,7 +34,8 @@ class Provider:
         """Return the metadata and the key set. Raises ProviderError."""
         async with httpx2.AsyncClient(
             verify=self.tls,
-            timeout=self.timeout,
+            # _fetch limits the whole response instead of each part.
+            timeout=None,
             # A proxy of the environment does not reach this machine.
             trust_env=self.scheme == "https",
         ) as client:

@@ -32,7 +32,7 @@ def test_readme_commands_create_extend_and_update_a_project(
     released: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    [_, copies, start, add, choose, update] = command_blocks("README.md")
+    [_, copies, start, add, choose, authenticate, update] = command_blocks("README.md")
     options = " --defaults --data database=sqlite "
     [copy, copy_of_clone] = [line.replace(" copy ", f" copy{options}") for line in copies]
     execute([copy_of_clone], released)
@@ -59,6 +59,10 @@ def test_readme_commands_create_extend_and_update_a_project(
     execute(choose, project, DATABASE_URL=DATABASE_URL)
     assert (project / "app/core/jobs/models.py").exists()
     assert [*project.glob("alembic/versions/*_add_jobs.py")]
+
+    commit(project)
+    execute(authenticate, project)
+    assert (project / "app/modules/invoice/permissions.py").exists()
 
     commit(project)
     look, *updates = update

@@ -25,7 +25,6 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "none": {},
     "jobs": {"features": ["jobs"]},
     "oidc": {"auth": "oidc"},
-    "users": {"auth": "users", "features": ["jobs", "mail"]},
 }
 
 

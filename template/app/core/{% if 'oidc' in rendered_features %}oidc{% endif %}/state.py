@@ -31,6 +31,5 @@ class OIDCState:
         scopes = granted_scopes(claims, self.settings, self.roles)
         # Read-only, because later requests get the same object.
         caller = Principal(claims["sub"], scopes, MappingProxyType(claims))
-        expiry = claims["exp"] + self.settings.clock_skew
-        self.verified.add(token, self.keys.version, caller, expiry)
+        self.verified.add(token, self.keys.version, caller, expiry=claims["exp"])
         return caller

@@ -191,6 +191,17 @@ async def test_keys_are_fetched_again_in_the_background(
         assert await status(client, old) == 401
 
 
+async def test_the_application_fetches_the_keys_when_it_starts(
+    configured_app: Callable[..., FastAPI], faulty_provider: FaultyProvider
+) -> None:
+    app = configured_app()
+    before = asyncio.all_tasks()
+    async with app.router.lifespan_context(app):
+        await until(lambda: app.state.oidc.keys.keys)
+    assert asyncio.all_tasks() == before
+    assert faulty_provider.requests[KEYS] == 1
+
+
 async def test_no_task_outlives_the_application(
     make_app: MakeApp, faulty_provider: FaultyProvider
 ) -> None:

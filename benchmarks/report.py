@@ -206,8 +206,7 @@ def depth(figures: Mapping[str, Any]) -> Iterator[str]:
 def authentication(figures: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "## Authentication\n\nReads of one row by one application, without authentication and with"
-        f" both kinds of it: {MAIN_SETTING}. With `oidc`, one access token signed with RS256; with"
-        " `users`, one session.\n"
+        f" one access token that is signed with RS256: {MAIN_SETTING}.\n"
     )
     kinds = list(figures[WITHOUT][0])
     rows = (

@@ -1,0 +1,92 @@
+"""Authentication by a session, whose token is in a cookie or in the `Authorization` header."""
+
+from typing import cast
+
+from fastapi.openapi.models import HTTPBearer
+from fastapi.requests import HTTPConnection
+
+from app.core.auth.authentication import Authentication
+from app.core.auth.errors import UnauthorizedError
+from app.core.auth.principal import Principal
+from app.core.database import SESSION, Session, SessionFactory, StoredRow
+from app.core.models import utc_now
+from app.core.users import sessions
+from app.core.users.csrf import reject_cross_site
+from app.core.users.roles import RoleScopes
+from app.core.users.settings import get_users_settings
+
+COOKIE = "__Host-session"
+# Key in the scope of a request for the id of a session whose use has to be recorded.
+USED_SESSION = "used_session"
+
+
+class SessionAuthentication(Authentication):
+    """Identifies callers by the token of a session."""
+
+    def __init__(self) -> None:
+        # app.core.users.openapi adds the cookie as an alternative.
+        self.model = HTTPBearer(description="The token of a session")
+        self.scheme_name = "bearer"
+
+    async def identify(self, connection: HTTPConnection) -> Principal:
+        token = await read_token(connection)
+        if not token.startswith(sessions.PREFIX):
+            raise invalid_credentials()
+        return await identify_by_session(connection, token)
+
+
+authenticate = SessionAuthentication()
+
+
+async def read_token(connection: HTTPConnection) -> str:
+    """Return the token of a request.
+
+    Raises UnauthorizedError if there is none, or two different ones, and CrossSiteError if a
+    cookie comes from a page of another site.
+    """
+    scheme, _, bearer = connection.headers.get("Authorization", "").partition(" ")
+    # Others, such as Basic, are those of proxies.
+    bearer = bearer.strip() if scheme.lower() == "bearer" else ""
+    cookie = connection.cookies.get(COOKIE, "") if "cookie" in connection.headers else ""
+    if bearer and cookie and bearer != cookie:
+        detail = "The cookie and the Authorization header have different tokens; send one of them."
+        raise UnauthorizedError(detail, invalid_token=True)
+    if not bearer and not cookie:
+        raise UnauthorizedError("Credentials are missing; log in.")
+    if not bearer:
+        await reject_cross_site(connection)
+    return bearer or cookie
+
+
+async def identify_by_session(connection: HTTPConnection, token: str) -> Principal:
+    """Return the caller with this session; raises UnauthorizedError if it has ended."""
+    row = await _find_session(connection, token)
+    if row is None:
+        raise invalid_credentials()
+    interval = sessions.touch_interval(get_users_settings())
+    if utc_now() - row.last_seen_at >= interval:
+        connection.scope[USED_SESSION] = row.session_id
+    roles: RoleScopes = connection.app.state.role_scopes
+    claims = {"session_id": row.session_id, "authenticated_at": row.authenticated_at}
+    return Principal(str(row.user_id), roles.scopes(row.roles), claims)
+
+
+def invalid_credentials() -> UnauthorizedError:
+    detail = "The credentials are invalid, have expired or were revoked; log in again."
+    return UnauthorizedError(detail, invalid_token=True)
+
+
+async def _find_session(connection: HTTPConnection, token: str) -> StoredRow | None:
+    # That of the request may hold a connection already; a second one could wait for it forever.
+    if request_session := cast(Session | None, connection.scope.get(SESSION)):
+        return await sessions.find_session(request_session, token)
+    factory: SessionFactory = connection.app.state.session_factory
+    session = factory()
+    try:
+        return await sessions.find_session(session, token)
+    finally:
+        if session.in_transaction():
+            await session.close()
+        else:
+            # As in app.core.database.open_session.
+            session.sync_session.close()

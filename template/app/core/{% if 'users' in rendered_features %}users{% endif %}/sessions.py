@@ -1,0 +1,119 @@
+"""Sessions: each login has one, which ends by logout, after idle time, or at its end."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import Table, bindparam, delete, or_, select, update
+
+from app.core.database import Session, SessionFactory, StoredRow, read_rows
+from app.core.models import utc_now
+from app.core.users.models import UserAccount, UserSession
+from app.core.users.settings import UsersSettings, get_users_settings
+from app.core.users.tokens import hash_token, new_token
+
+PREFIX = "session_"
+# Lengths of the columns.
+USER_AGENT_LENGTH = 200
+ADDRESS_LENGTH = 45
+# A session that was used is written again after this part of the idle time.
+TOUCH_INTERVALS = 10
+
+# Not the models: their instances, and relationships, would cost more than the statement.
+SESSION = cast(Table, UserSession.__table__)
+ACCOUNT = cast(Table, UserAccount.__table__)
+FIND = (
+    select(
+        SESSION.c.id.label("session_id"),
+        *(SESSION.c.authenticated_at, SESSION.c.last_seen_at, SESSION.c.expires_at),
+        *(SESSION.c.user_id, ACCOUNT.c.roles, ACCOUNT.c.deactivated_at),
+    )
+    .join(ACCOUNT, ACCOUNT.c.id == SESSION.c.user_id)
+    .where(SESSION.c.token_hash == bindparam("token_hash"))
+)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a session shows to its user of where it was started."""
+
+    user_agent: str | None = None
+    address: str | None = None
+
+
+async def start_session(session: Session, user_id: UUID, device: Device) -> str:
+    """Insert a session in a transaction and return its token, which is stored nowhere.
+
+    Only app.core.users.login.complete_login may call it.
+    """
+    token = new_token(PREFIX)
+    now = utc_now()
+    row = UserSession(
+        user_id=user_id,
+        token_hash=hash_token(token),
+        user_agent=device.user_agent and device.user_agent[:USER_AGENT_LENGTH],
+        address=device.address and device.address[:ADDRESS_LENGTH],
+        created_at=now,
+        authenticated_at=now,
+        last_seen_at=now,
+        expires_at=now + timedelta(seconds=get_users_settings().session_lifetime),
+    )
+    session.add(row)
+    await session.flush()
+    return token
+
+
+async def find_session(session: Session, token: str) -> StoredRow | None:
+    """Return a session that has not ended, with the id and the roles of its active account.
+
+    One read, without a transaction.
+    """
+    rows = await read_rows(session, FIND, {"token_hash": hash_token(token)})
+    if not rows or rows[0].deactivated_at is not None or _has_ended(rows[0], utc_now()):
+        return None
+    return rows[0]
+
+
+def _has_ended(row: StoredRow, now: datetime) -> bool:
+    idle = timedelta(seconds=get_users_settings().session_idle)
+    return bool(row.expires_at <= now or row.last_seen_at + idle <= now)
+
+
+def touch_interval(settings: UsersSettings) -> timedelta:
+    """Return the age of `last_seen_at` at which it is written again."""
+    return timedelta(seconds=settings.session_idle / TOUCH_INTERVALS)
+
+
+async def touch_session(sessions: SessionFactory, session_id: UUID) -> None:
+    """Record that a session was used, in a transaction of its own."""
+    now = utc_now()
+    statement = (
+        update(SESSION)
+        # Another request may have been faster.
+        .where(
+            SESSION.c.id == session_id,
+            SESSION.c.last_seen_at <= now - touch_interval(get_users_settings()),
+        )
+        .values(last_seen_at=now)
+    )
+    async with sessions.begin() as session:
+        await session.execute(statement)
+
+
+async def end_sessions(session: Session, user_id: UUID, *, ids: Collection[UUID] = ()) -> int:
+    """Delete the sessions of an account, all of them or those in `ids`; return their number."""
+    statement = delete(SESSION).where(SESSION.c.user_id == user_id)
+    if ids:
+        statement = statement.where(SESSION.c.id.in_(ids))
+    result = await session.execute(statement)
+    return int(getattr(result, "rowcount", 0))
+
+
+async def delete_ended_sessions(session: Session) -> None:
+    """Delete the rows of sessions that have ended by themselves."""
+    now = utc_now()
+    idle = timedelta(seconds=get_users_settings().session_idle)
+    has_ended = or_(SESSION.c.expires_at <= now, SESSION.c.last_seen_at <= now - idle)
+    await session.execute(delete(SESSION).where(has_ended))

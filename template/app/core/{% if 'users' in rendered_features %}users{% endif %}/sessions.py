@@ -34,6 +34,15 @@ FIND = (
     .where(SESSION.c.token_hash == bindparam("token_hash"))
 )
 
+LIST = (
+    select(
+        *(SESSION.c.id, SESSION.c.user_agent, SESSION.c.address),
+        *(SESSION.c.created_at, SESSION.c.last_seen_at, SESSION.c.expires_at),
+    )
+    .where(SESSION.c.user_id == bindparam("wanted"))
+    .order_by(SESSION.c.last_seen_at.desc())
+)
+
 
 @dataclass(frozen=True)
 class Device:
@@ -100,6 +109,22 @@ async def touch_session(sessions: SessionFactory, session_id: UUID) -> None:
     )
     async with sessions.begin() as session:
         await session.execute(statement)
+
+
+async def end_session(session: Session, token: str) -> UUID | None:
+    """Delete the session with a token; return the id of its account, or None if there is none."""
+    of_token = SESSION.c.token_hash == hash_token(token)
+    user_id = await session.scalar(select(SESSION.c.user_id).where(of_token))
+    if user_id is not None:
+        await session.execute(delete(SESSION).where(of_token))
+    return user_id
+
+
+async def list_sessions(session: Session, user_id: UUID) -> list[StoredRow]:
+    """Return the sessions of an account that have not ended, the last one used first."""
+    rows = await read_rows(session, LIST, {"wanted": user_id})
+    now = utc_now()
+    return [row for row in rows if not _has_ended(row, now)]
 
 
 async def end_sessions(session: Session, user_id: UUID, *, ids: Collection[UUID] = ()) -> int:

@@ -79,7 +79,7 @@ async def change_password(
     token = await service.change(
         caller, reveal(data.current_password), data.password.get_secret_value(), device
     )
-    if cookie is None:
+    if not cookie:
         return NewTokenRead(token=token)
     set_session_cookie(response, token)
     return NewTokenRead(token=None)

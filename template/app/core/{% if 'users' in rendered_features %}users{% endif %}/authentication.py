@@ -44,10 +44,7 @@ async def read_token(connection: HTTPConnection) -> str:
     Raises UnauthorizedError if there is none, or two different ones, and CrossSiteError if a
     cookie comes from a page of another site.
     """
-    scheme, _, bearer = connection.headers.get("Authorization", "").partition(" ")
-    # Others, such as Basic, are those of proxies.
-    bearer = bearer.strip() if scheme.lower() == "bearer" else ""
-    cookie = connection.cookies.get(COOKIE, "") if "cookie" in connection.headers else ""
+    bearer, cookie = bearer_token(connection), cookie_token(connection)
     if bearer and cookie and bearer != cookie:
         detail = "The cookie and the Authorization header have different tokens; send one of them."
         raise UnauthorizedError(detail, invalid_token=True)
@@ -56,6 +53,18 @@ async def read_token(connection: HTTPConnection) -> str:
     if not bearer:
         await reject_cross_site(connection)
     return bearer or cookie
+
+
+def bearer_token(connection: HTTPConnection) -> str:
+    """Return the token in the `Authorization` header, or an empty string."""
+    # Other schemes, such as Basic, are those of proxies.
+    scheme, _, token = connection.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def cookie_token(connection: HTTPConnection) -> str:
+    """Return the token in the cookie, or an empty string."""
+    return connection.cookies.get(COOKIE, "") if "Cookie" in connection.headers else ""
 
 
 async def identify_by_session(connection: HTTPConnection, token: str) -> Principal:

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 from fastapi import Depends, Request
 
 from app.core.auth.authentication import ASKED_FOR_PRINCIPAL
-from app.core.users.authentication import COOKIE
+from app.core.users.authentication import bearer_token, cookie_token
 from app.core.users.roles import RoleScopes
 from app.core.users.sessions import Device
 from app.core.users.throttle import Throttle
@@ -29,9 +29,14 @@ def get_roles(request: Request) -> RoleScopes:
     return roles
 
 
-def get_cookie(request: Request) -> str | None:
-    """Return the token in the cookie of a browser."""
-    return request.cookies.get(COOKIE)
+def get_cookie(request: Request) -> str:
+    """Return the token of a browser, or an empty string."""
+    return cookie_token(request)
+
+
+def get_tokens(request: Request) -> set[str]:
+    """Return all tokens of a request, which may be invalid."""
+    return {cookie_token(request), bearer_token(request)} - {""}
 
 
 async def mark_private(request: Request) -> None:
@@ -42,4 +47,5 @@ async def mark_private(request: Request) -> None:
 DeviceDep: TypeAlias = Annotated[Device, Depends(get_device)]
 ThrottleDep: TypeAlias = Annotated[Throttle, Depends(get_throttle)]
 RolesDep: TypeAlias = Annotated[RoleScopes, Depends(get_roles)]
-CookieDep: TypeAlias = Annotated[str | None, Depends(get_cookie)]
+CookieDep: TypeAlias = Annotated[str, Depends(get_cookie)]
+TokensDep: TypeAlias = Annotated[set[str], Depends(get_tokens)]

@@ -1,14 +1,12 @@
 """Operations for callers who are not logged in yet, and logout."""
 
-from typing import Annotated
-
-from fastapi import Depends, Header, Response
+from fastapi import Depends, Response
 
 from app.core.database import SessionDep
 from app.core.routing import APIRouter
 from app.core.users.cookies import delete_session_cookie, set_session_cookie
 from app.core.users.csrf import reject_cross_site
-from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep, mark_private
+from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep, TokensDep, mark_private
 from app.core.users.email_change import EmailChange
 from app.core.users.own_account import log_out
 from app.core.users.password_login import LoginResult, PasswordLogin
@@ -76,16 +74,9 @@ async def create_token(
 
 
 @router.post("/logout", status_code=204)
-async def logout(
-    session: SessionDep,
-    cookie: CookieDep,
-    response: Response,
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> None:
-    """End the session of the cookie or the bearer token, and delete the cookie."""
-    bearer = (authorization or "").removeprefix("Bearer ")
-    for token in {cookie, bearer}:
-        await log_out(session, token)
+async def logout(session: SessionDep, tokens: TokensDep, response: Response) -> None:
+    """End the session of the cookie or the bearer token, if there is one; delete the cookie."""
+    await log_out(session, tokens)
     delete_session_cookie(response)
 
 

@@ -1,5 +1,6 @@
 """What callers see and end of their own accounts."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from app.core.auth.audit import audit
@@ -69,7 +70,8 @@ class OwnAccount:
         audit("account deleted", user_id=self.principal.id)
 
 
-async def log_out(session: Session, token: str | None) -> None:
-    """End the session with a token, if there is one."""
-    if token and (user_id := await end_session(session, token)):
-        audit("logout", user_id=str(user_id))
+async def log_out(session: Session, tokens: Iterable[str]) -> None:
+    """End the sessions with these tokens, as far as there are any."""
+    for token in tokens:
+        if user_id := await end_session(session, token):
+            audit("logout", user_id=str(user_id))

@@ -71,12 +71,16 @@ class UsersSettings(EnvironmentSettings, env_prefix="USERS_"):
     """Failed logins of one account before waits begin."""
     login_attempts_by_address: Count = 50
     """Failed logins from one client address before waits begin."""
+    login_wait: Wait = 1
+    """Wait after that many failed logins; it doubles with each further one."""
     login_max_wait: Wait = 15 * MINUTE
     """Maximum wait before the next login; one attempt of an account is forgotten in this time."""
     mails: Count = 3
     """Mails that anyone can request for one address before waits begin."""
     mails_by_address: Count = 20
     """Mails that one client address can request before waits begin."""
+    mail_wait: Wait = MINUTE
+    """Wait after that many mails; it doubles with each further one."""
     mail_max_wait: Wait = 30 * MINUTE
     """Maximum wait before the next mail; one to an address is forgotten in this time."""
 

@@ -53,7 +53,7 @@ class Limit:
 
     def wait(self, attempts: float) -> timedelta:
         """Return the wait after this many attempts."""
-        excess = math.floor(attempts) - self.free
+        excess = math.ceil(attempts) - self.free
         if excess < 0:
             return timedelta()
         # 2.0 ** 1024 would overflow.
@@ -91,7 +91,8 @@ class Throttle:
         _, of_address = login_limits(get_users_settings(), account, self.address)
         fewer = case((TABLE.c.attempts > 1, TABLE.c.attempts - 1), else_=0.0)
         is_of_address = TABLE.c.key_hash == key_hash(of_address)
-        await session.execute(update(TABLE).where(is_of_address).values(attempts=fewer))
+        values = {"attempts": fewer, "retry_at": utc_now()}
+        await session.execute(update(TABLE).where(is_of_address).values(values))
 
     async def forget_login(self, session: Session, account: str) -> None:
         """Forget the attempts to log in to an account."""
@@ -117,20 +118,22 @@ class Throttle:
 
 def login_limits(settings: UsersSettings, account: str, address: str) -> dict[str, Limit]:
     """Return the limits of logins with an account from an address, in this order."""
-    wait, by_address = settings.login_max_wait, settings.login_attempts_by_address
+    by_account, by_address = settings.login_attempts, settings.login_attempts_by_address
+    waits = settings.login_wait, settings.login_max_wait
     return {
-        f"login as {account}": Limit(settings.login_attempts, 1, wait, wait),
+        f"login as {account}": Limit(by_account, *waits, recovery=waits[1]),
         # Many people may share an address, so that it recovers faster.
-        f"login from {address}": Limit(by_address, 1, wait, wait / by_address),
+        f"login from {address}": Limit(by_address, *waits, recovery=waits[1] / by_address),
     }
 
 
 def mail_limits(settings: UsersSettings, email: str, address: str) -> dict[str, Limit]:
     """Return the limits of mails to an address that were requested from a client address."""
-    wait, by_address = settings.mail_max_wait, settings.mails_by_address
+    by_email, by_address = settings.mails, settings.mails_by_address
+    waits = settings.mail_wait, settings.mail_max_wait
     return {
-        f"mail to {email}": Limit(settings.mails, 60, wait, wait),
-        f"mail from {address}": Limit(by_address, 60, wait, wait / by_address),
+        f"mail to {email}": Limit(by_email, *waits, recovery=waits[1]),
+        f"mail from {address}": Limit(by_address, *waits, recovery=waits[1] / by_address),
     }
 
 

@@ -5,6 +5,7 @@ https://pages.nist.gov/800-63-4/sp800-63b.html#passwordver
 """
 
 import re
+import string
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -19,7 +20,9 @@ MAX_BYTES = 1024
 # Characters that must be left without obvious words.
 MIN_REST = 8
 # Shorter words are parts of too many others.
-MIN_WORD = 4
+MIN_WORD = 3
+# What people put between words.
+SEPARATORS = str.maketrans("", "", string.punctuation + string.whitespace)
 # The units of repetitions: abcabcabcabcabc, but not two halves of a long password.
 MAX_UNIT = 8
 
@@ -45,7 +48,9 @@ def check_new_password(password: str, email: str) -> None:
         raise WeakPasswordError("it repeats a few characters")
     if is_bad_password(text) or is_bad_password(folded):
         raise WeakPasswordError("it is known from leaks, so attackers try it first")
-    if len(remove_words(folded, obvious_words(email))) < MIN_REST:
+    joined = folded.translate(SEPARATORS)
+    rest = remove_words(joined, obvious_words(email))
+    if rest != joined and len(rest) < MIN_REST:
         raise WeakPasswordError("it mainly consists of your address or names of this service")
 
 

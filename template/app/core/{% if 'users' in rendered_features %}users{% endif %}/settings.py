@@ -14,7 +14,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 LINK_URL = re.compile(
-    r"https://[^\s/?#@]+[^\s?#]*|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?"
+    r"(https://[^\s/?#@]+ | http://(localhost|127\.0\.0\.1)(:\d+)?) (/[^\s?#]*)?", re.VERBOSE
 )
 
 

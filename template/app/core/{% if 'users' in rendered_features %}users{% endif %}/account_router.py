@@ -18,10 +18,10 @@ from app.core.users.password_change import PasswordChange as PasswordChangeServi
 from app.core.users.schemas import (
     Confirmation,
     EmailChange,
-    NewTokenRead,
-    OwnAccountRead,
+    NewTokenResponse,
+    OwnUserAccountRead,
     PasswordChange,
-    SessionRead,
+    UserSessionRead,
 )
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
@@ -31,7 +31,7 @@ def reveal(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-@router.get("/me", response_model=OwnAccountRead)
+@router.get("/me", response_model=OwnUserAccountRead)
 async def get_me(session: SessionDep, caller: Caller) -> dict[str, Any]:
     """Return the caller's account, with the scopes of its credentials."""
     row = await OwnAccount(session, caller).get()
@@ -42,7 +42,7 @@ async def get_me(session: SessionDep, caller: Caller) -> dict[str, Any]:
     }
 
 
-@router.get("/sessions", response_model=list[SessionRead])
+@router.get("/sessions", response_model=list[UserSessionRead])
 async def list_sessions(session: SessionDep, caller: Caller) -> list[dict[str, Any]]:
     """Return the caller's sessions, the last one used first."""
     rows = await OwnAccount(session, caller).list_sessions()
@@ -73,16 +73,16 @@ async def change_password(
     data: PasswordChange,
     request: Request,
     response: Response,
-) -> NewTokenRead:
+) -> NewTokenResponse:
     """Set a new password and end all sessions; the response starts a new one."""
     service = PasswordChangeService(session, throttle)
     token = await service.change(
         caller, reveal(data.current_password), data.password.get_secret_value(), device
     )
     if not cookie:
-        return NewTokenRead(token=token)
+        return NewTokenResponse(token=token)
     set_session_cookie(response, token)
-    return NewTokenRead(token=None)
+    return NewTokenResponse(token=None)
 
 
 @router.post("/change-email", status_code=202)

@@ -22,15 +22,20 @@ async def find_by_email(session: Session, email: str) -> StoredRow | None:
     return rows[0] if rows else None
 
 
+async def find_by_id(session: Session, user_id: UUID) -> StoredRow | None:
+    """Return the row of an account or None, without a transaction."""
+    rows = await read_rows(session, BY_ID, {"wanted": user_id})
+    return rows[0] if rows else None
+
+
 async def find_own(session: Session, principal: Principal) -> StoredRow:
     """Return the row of the caller's account, without a transaction.
 
     Raises UnauthorizedError if it was deleted meanwhile.
     """
-    rows = await read_rows(session, BY_ID, {"wanted": UUID(principal.id)})
-    if not rows:
+    if (row := await find_by_id(session, UUID(principal.id))) is None:
         raise UnauthorizedError("The account was deleted.", invalid_token=True)
-    return rows[0]
+    return row
 
 
 async def lock_account(session: Session, user_id: UUID | None) -> UserAccount | None:

@@ -33,7 +33,9 @@ class EmailChange:
         account = await find_own(self.session, principal)
         await confirm(self.throttle, principal, account, password)
         await self.throttle.count_mail(email)
-        await enqueue(self.session, send_email_change_link, email, UUID(principal.id))
+        await enqueue(
+            self.session, send_email_change_link, email, UUID(principal.id), account.version
+        )
         await send_notice(self.session, account.email, "email_change_requested", new_email=email)
         audit("email change requested", user_id=principal.id)
 

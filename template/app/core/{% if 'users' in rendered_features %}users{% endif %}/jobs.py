@@ -9,7 +9,7 @@ from uuid import UUID
 from app.core.database import Session
 from app.core.jobs import job, schedule
 from app.core.mail import send_mail
-from app.core.users.accounts import find_by_email
+from app.core.users.accounts import find_by_email, find_by_id
 from app.core.users.links import send_link, site
 from app.core.users.one_time_tokens import Purpose, delete_expired_tokens
 from app.core.users.sessions import delete_ended_sessions
@@ -44,11 +44,19 @@ async def send_reset_link(session: Session, email: str) -> None:
 
 
 @job(attempts=20)
-async def send_email_change_link(session: Session, email: str, user_id: UUID) -> None:
-    """Send a link that gives an account a new address, unless it has one already."""
+async def send_email_change_link(session: Session, email: str, user_id: UUID, version: int) -> None:
+    """Send a link that gives an account a new address, unless that has an account already.
+
+    Nothing is sent if the account has changed since `version`: a new password ends what somebody
+    else may have asked for, also if the mail has to wait.
+    """
+    account = await find_by_id(session, user_id)
+    if account is None or account.version != version:
+        return
     if await find_by_email(session, email) is None:
-        return await send_link(session, Purpose.EMAIL_CHANGE, email, user_id)
-    await send_notice(session, email, "email_change_existing")
+        await send_link(session, Purpose.EMAIL_CHANGE, email, user_id)
+    else:
+        await send_notice(session, email, "email_change_existing")
 
 
 @schedule("23 3 * * *")

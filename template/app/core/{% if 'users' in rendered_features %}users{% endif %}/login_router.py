@@ -14,10 +14,10 @@ from app.core.users.password_reset import PasswordReset
 from app.core.users.schemas import (
     EmailOnly,
     Login,
-    LoginRead,
+    LoginResponse,
     TokenAndPassword,
     TokenOnly,
-    TokenRead,
+    TokenResponse,
 )
 from app.core.users.sign_up import SignUp
 
@@ -47,7 +47,7 @@ async def accept_invitation(session: SessionDep, data: TokenAndPassword) -> None
     await sign_up.accept_invitation(data.token.get_secret_value(), data.password.get_secret_value())
 
 
-@router.post("/login", response_model=LoginRead)
+@router.post("/login", response_model=LoginResponse)
 async def login(
     session: SessionDep,
     throttle: ThrottleDep,
@@ -64,7 +64,7 @@ async def login(
     return result
 
 
-@router.post("/token", response_model=TokenRead)
+@router.post("/token", response_model=TokenResponse)
 async def create_token(
     session: SessionDep, throttle: ThrottleDep, device: DeviceDep, data: Login
 ) -> LoginResult:

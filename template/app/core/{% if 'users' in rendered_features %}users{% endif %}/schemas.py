@@ -78,24 +78,24 @@ class RolesUpdate(WriteSchema):
     roles: Roles
 
 
-class LoginRead(BaseModel):
+class LoginResponse(BaseModel):
     """The login is complete unless there is a challenge."""
 
     challenge: str | None = Field(description="To send with a second factor")
     second_factors: list[str] = Field(description="The factors of which one is required")
 
 
-class TokenRead(LoginRead):
+class TokenResponse(LoginResponse):
     token: str | None = Field(description="Send it as `Authorization: Bearer …`")
 
 
-class NewTokenRead(BaseModel):
+class NewTokenResponse(BaseModel):
     token: str | None = Field(
         description="Replaces the bearer token of the request; null if a cookie was sent"
     )
 
 
-class SessionRead(BaseModel):
+class UserSessionRead(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
@@ -107,7 +107,7 @@ class SessionRead(BaseModel):
     is_current: bool
 
 
-class UserRead(ReadSchema):
+class UserAccountRead(ReadSchema):
     email: str
     email_verified_at: datetime | None
     roles: list[str]
@@ -115,7 +115,7 @@ class UserRead(ReadSchema):
     version: int
 
 
-class OwnAccountRead(UserRead):
+class OwnUserAccountRead(UserAccountRead):
     has_password: bool
     scopes: list[str]
 

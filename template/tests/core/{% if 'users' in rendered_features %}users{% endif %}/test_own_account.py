@@ -246,6 +246,15 @@ async def test_a_confirmed_address_ends_older_links(
     assert (await logged_in.post(f"{AUTH}/reset-password", json=body)).status_code == 422
 
 
+async def test_a_new_password_also_ends_a_link_that_was_not_sent_yet(
+    logged_in: httpx2.AsyncClient, jobs: JobRunner, mails: list[Mail]
+) -> None:
+    await logged_in.post(f"{AUTH}/change-email", json={"email": BOB})
+    assert (await logged_in.post(f"{AUTH}/change-password", json=CHANGE)).status_code == 200
+    await jobs.run()
+    assert {mail.to for mail in mails} == {ADA}
+
+
 async def test_an_address_with_an_account_gets_no_link(
     logged_in: httpx2.AsyncClient, create_account: CreateAccount, jobs: JobRunner, mails: list[Mail]
 ) -> None:

@@ -8,12 +8,14 @@ from fastapi.requests import HTTPConnection
 from app.core.auth.authentication import Authentication
 from app.core.auth.errors import UnauthorizedError
 from app.core.auth.principal import Principal
-from app.core.database import SESSION, Session, SessionFactory, StoredRow
+from app.core.database import SESSION, Session
 from app.core.models import utc_now
-from app.core.users import sessions
 from app.core.users.csrf import reject_cross_site
 from app.core.users.roles import RoleScopes
+from app.core.users.session_lookup import SessionRow, find_row, find_row_in
+from app.core.users.sessions import PREFIX, has_ended, touch_interval
 from app.core.users.settings import get_users_settings
+from app.core.users.tokens import hash_token
 
 COOKIE = "__Host-session"
 # Key in the scope of a request for the id of a session whose use has to be recorded.
@@ -30,7 +32,7 @@ class SessionAuthentication(Authentication):
 
     async def identify(self, connection: HTTPConnection) -> Principal:
         token = await read_token(connection)
-        if not token.startswith(sessions.PREFIX):
+        if not token.startswith(PREFIX):
             raise invalid_credentials()
         return await identify_by_session(connection, token)
 
@@ -69,11 +71,10 @@ def cookie_token(connection: HTTPConnection) -> str:
 
 async def identify_by_session(connection: HTTPConnection, token: str) -> Principal:
     """Return the caller with this session; raises UnauthorizedError if it has ended."""
-    row = await _find_session(connection, token)
-    if row is None:
+    row = await _find_session(connection, hash_token(token))
+    if row is None or row.deactivated_at or has_ended(row.last_seen_at, row.expires_at):
         raise invalid_credentials()
-    interval = sessions.touch_interval(get_users_settings())
-    if utc_now() - row.last_seen_at >= interval:
+    if utc_now() - row.last_seen_at >= touch_interval(get_users_settings()):
         connection.scope[USED_SESSION] = row.session_id
     roles: RoleScopes = connection.app.state.role_scopes
     claims = {"session_id": row.session_id, "authenticated_at": row.authenticated_at}
@@ -85,17 +86,9 @@ def invalid_credentials() -> UnauthorizedError:
     return UnauthorizedError(detail, invalid_token=True)
 
 
-async def _find_session(connection: HTTPConnection, token: str) -> StoredRow | None:
-    # That of the request may hold a connection already; a second one could wait for it forever.
-    if request_session := cast(Session | None, connection.scope.get(SESSION)):
-        return await sessions.find_session(request_session, token)
-    factory: SessionFactory = connection.app.state.session_factory
-    session = factory()
-    try:
-        return await sessions.find_session(session, token)
-    finally:
-        if session.in_transaction():
-            await session.close()
-        else:
-            # As in app.core.database.open_session.
-            session.sync_session.close()
+async def _find_session(connection: HTTPConnection, token_hash: str) -> SessionRow | None:
+    request_session = cast(Session | None, connection.scope.get(SESSION))
+    if request_session and request_session.in_transaction():
+        # It holds a connection; a second one could wait for it forever.
+        return await find_row_in(request_session, token_hash)
+    return await find_row(connection.app.state.session_factory, token_hash)

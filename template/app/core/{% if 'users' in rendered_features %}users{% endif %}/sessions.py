@@ -10,7 +10,7 @@ from sqlalchemy import Table, bindparam, delete, or_, select, update
 
 from app.core.database import Session, SessionFactory, StoredRow, read_rows
 from app.core.models import utc_now
-from app.core.users.models import UserAccount, UserSession
+from app.core.users.models import UserSession
 from app.core.users.settings import UsersSettings, get_users_settings
 from app.core.users.tokens import hash_token, new_token
 
@@ -21,19 +21,7 @@ ADDRESS_LENGTH = 45
 # A session that was used is written again after this part of the idle time.
 TOUCH_INTERVALS = 10
 
-# Not the models: their instances, and relationships, would cost more than the statement.
 SESSION = cast(Table, UserSession.__table__)
-ACCOUNT = cast(Table, UserAccount.__table__)
-FIND = (
-    select(
-        SESSION.c.id.label("session_id"),
-        *(SESSION.c.authenticated_at, SESSION.c.last_seen_at, SESSION.c.expires_at),
-        *(SESSION.c.user_id, ACCOUNT.c.roles, ACCOUNT.c.deactivated_at),
-    )
-    .join(ACCOUNT, ACCOUNT.c.id == SESSION.c.user_id)
-    .where(SESSION.c.token_hash == bindparam("token_hash"))
-)
-
 LIST = (
     select(
         *(SESSION.c.id, SESSION.c.user_agent, SESSION.c.address),
@@ -74,20 +62,11 @@ async def start_session(session: Session, user_id: UUID, device: Device) -> str:
     return token
 
 
-async def find_session(session: Session, token: str) -> StoredRow | None:
-    """Return a session that has not ended, with the id and the roles of its active account.
-
-    One read, without a transaction.
-    """
-    rows = await read_rows(session, FIND, {"token_hash": hash_token(token)})
-    if not rows or rows[0].deactivated_at is not None or _has_ended(rows[0], utc_now()):
-        return None
-    return rows[0]
-
-
-def _has_ended(row: StoredRow, now: datetime) -> bool:
+def has_ended(last_seen_at: datetime, expires_at: datetime) -> bool:
+    """Return whether a session has ended by itself."""
+    now = utc_now()
     idle = timedelta(seconds=get_users_settings().session_idle)
-    return bool(row.expires_at <= now or row.last_seen_at + idle <= now)
+    return expires_at <= now or last_seen_at + idle <= now
 
 
 def touch_interval(settings: UsersSettings) -> timedelta:
@@ -123,8 +102,7 @@ async def end_session(session: Session, token: str) -> UUID | None:
 async def list_sessions(session: Session, user_id: UUID) -> list[StoredRow]:
     """Return the sessions of an account that have not ended, the last one used first."""
     rows = await read_rows(session, LIST, {"wanted": user_id})
-    now = utc_now()
-    return [row for row in rows if not _has_ended(row, now)]
+    return [row for row in rows if not has_ended(row.last_seen_at, row.expires_at)]
 
 
 async def end_sessions(session: Session, user_id: UUID, *, ids: Collection[UUID] = ()) -> int:

@@ -50,7 +50,7 @@ async def start_session(session: Session, user_id: UUID, device: Device) -> str:
     row = UserSession(
         user_id=user_id,
         token_hash=hash_token(token),
-        user_agent=device.user_agent and device.user_agent[:USER_AGENT_LENGTH],
+        user_agent=device.user_agent and _printable(device.user_agent)[:USER_AGENT_LENGTH],
         address=device.address and device.address[:ADDRESS_LENGTH],
         created_at=now,
         authenticated_at=now,
@@ -60,6 +60,10 @@ async def start_session(session: Session, user_id: UUID, device: Device) -> str:
     session.add(row)
     await session.flush()
     return token
+
+
+def _printable(text: str) -> str:
+    return "".join(filter(str.isprintable, text))
 
 
 def has_ended(last_seen_at: datetime, expires_at: datetime) -> bool:

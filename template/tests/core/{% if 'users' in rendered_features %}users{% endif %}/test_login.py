@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from app.core.database import SessionFactory
 from app.core.models import utc_now
+from app.core.settings import PROJECT_ROOT
 from app.core.users.authentication import COOKIE
 from app.core.users.models import UserAccount, UserSession
 from app.core.users.passwords import PasswordHasher
@@ -257,3 +258,12 @@ async def test_case_and_spaces_of_passwords_matter(
 async def test_impossible_addresses_are_invalid(client: httpx2.AsyncClient, email: str) -> None:
     body = {"email": email, "password": PASSWORD}
     assert (await client.post(f"{AUTH}/login", json=body)).status_code == 422
+
+
+def test_sessions_start_in_one_place() -> None:
+    callers = {
+        path.name
+        for path in (PROJECT_ROOT / "app").rglob("*.py")
+        if "start_session(" in path.read_text("utf-8")
+    }
+    assert callers == {"login.py", "sessions.py"}

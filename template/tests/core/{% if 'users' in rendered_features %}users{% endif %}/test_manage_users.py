@@ -1,9 +1,10 @@
-"""The command that creates the first administrator."""
+"""Commands for operators."""
 
 import os
 import re
 import subprocess
 import sys
+from argparse import Namespace
 
 import httpx2
 import pytest
@@ -13,15 +14,17 @@ from sqlalchemy import URL
 from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.settings import PROJECT_ROOT
-from app.manage_users import ROLE, create_administrator
+from app.core.users.models import UserAccount
+from app.manage_users import ROLE, create_administrator, end
 from app.roles import ROLES
 from tests.core.users.conftest import ADA, AUTH, CREDENTIALS, PASSWORD, CreateAccount, load
 
 
 async def create(session_factory: SessionFactory) -> str:
+    """Return the token of the link of a new administrator."""
     async with session_factory.begin() as session:
         link = await create_administrator(session, ADA)
-    match = re.fullmatch(r"https://app\.example\.com/accept-invitation#token=(\S+)", link)
+    match = re.fullmatch(r"https://app\.example\.com/accept-invitation#token=(\S+)", link or "")
     assert match is not None
     return match[1]
 
@@ -33,7 +36,7 @@ async def test_the_link_sets_the_password_of_an_administrator(
     assert (await client.post(f"{AUTH}/accept-invitation", json=body)).status_code == 204
     token = (await client.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
     me = await client.get(f"{AUTH}/me", headers={"Authorization": f"Bearer {token}"})
-    assert {*me.json()["scopes"]} == {*ROLES["administrator"]}
+    assert {*me.json()["scopes"]} == {*ROLES[ROLE]} >= {"user:read", "user:write"}
 
 
 async def test_a_second_link_replaces_the_first(
@@ -46,21 +49,44 @@ async def test_a_second_link_replaces_the_first(
         assert response.status_code == status
 
 
-@pytest.mark.parametrize("values", [{}, {"deactivated_at": utc_now()}], ids=["active", "inactive"])
-async def test_accounts_that_were_used_are_left_alone(
+async def test_an_account_that_is_used_keeps_its_password(
+    client: httpx2.AsyncClient,
     app: FastAPI,
     session_factory: SessionFactory,
     create_account: CreateAccount,
-    values: dict[str, object],
 ) -> None:
-    await create_account(ADA, **values)
-    with pytest.raises(SystemExit, match="already has an account"):
+    await create_account(roles=["viewer"])
+    async with session_factory.begin() as session:
+        assert await create_administrator(session, ADA) is None
+    assert (await load(app)).roles == [ROLE, "viewer"]
+    assert (await client.post(f"{AUTH}/login", json=CREDENTIALS)).status_code == 200
+
+
+async def test_a_deactivated_account_is_left_alone(
+    app: FastAPI, session_factory: SessionFactory, create_account: CreateAccount
+) -> None:
+    await create_account(deactivated_at=utc_now())
+    with pytest.raises(SystemExit, match="is deactivated"):
         await create(session_factory)
     assert (await load(app)).roles == []
 
 
-def test_the_role_exists() -> None:
-    assert {"user:read", "user:write"} <= {*ROLES[ROLE]}
+@pytest.mark.parametrize(("email", "all_"), [(ADA, False), (None, True)], ids=["one", "all"])
+async def test_sessions_can_be_ended(
+    logged_in: httpx2.AsyncClient, session_factory: SessionFactory, email: str | None, all_: bool
+) -> None:
+    async with session_factory.begin() as session:
+        await end(session, Namespace(email=email, all=all_))
+    assert (await logged_in.get(f"{AUTH}/me")).status_code == 401
+
+
+@pytest.mark.parametrize(("email", "all_"), [(ADA, True), (None, False), ("x@y.z", False)])
+async def test_the_accounts_whose_sessions_end_are_named(
+    ada: UserAccount, session_factory: SessionFactory, email: str | None, all_: bool
+) -> None:
+    async with session_factory.begin() as session:
+        with pytest.raises(SystemExit):
+            await end(session, Namespace(email=email, all=all_))
 
 
 @pytest.mark.process

@@ -1,0 +1,94 @@
+"""Authentication by a session, whose token is in a cookie or in the `Authorization` header."""
+
+from typing import cast
+
+from fastapi.openapi.models import HTTPBearer
+from fastapi.requests import HTTPConnection
+
+from app.core.auth.authentication import Authentication
+from app.core.auth.errors import UnauthorizedError
+from app.core.auth.principal import Principal
+from app.core.database import SESSION, Session
+from app.core.models import utc_now
+from app.core.users.csrf import reject_cross_site
+from app.core.users.roles import RoleScopes
+from app.core.users.session_lookup import SessionRow, find_row, find_row_in
+from app.core.users.sessions import PREFIX, has_ended, touch_interval
+from app.core.users.settings import get_users_settings
+from app.core.users.tokens import hash_token
+
+COOKIE = "__Host-session"
+# Key in the scope of a request for the id of a session whose use has to be recorded.
+USED_SESSION = "used_session"
+
+
+class SessionAuthentication(Authentication):
+    """Identifies callers by the token of a session."""
+
+    def __init__(self) -> None:
+        # app.core.users.openapi adds the cookie as an alternative.
+        self.model = HTTPBearer(description="The token of a session")
+        self.scheme_name = "bearer"
+
+    async def identify(self, connection: HTTPConnection) -> Principal:
+        token = await read_token(connection)
+        if not token.startswith(PREFIX):
+            raise invalid_credentials()
+        return await identify_by_session(connection, token)
+
+
+authenticate = SessionAuthentication()
+
+
+async def read_token(connection: HTTPConnection) -> str:
+    """Return the token of a request.
+
+    Raises UnauthorizedError if there is none, or two different ones, and CrossSiteError if a
+    cookie comes from a page of another site.
+    """
+    bearer, cookie = bearer_token(connection), cookie_token(connection)
+    if bearer and cookie and bearer != cookie:
+        detail = "The cookie and the Authorization header have different tokens; send one of them."
+        raise UnauthorizedError(detail, invalid_token=True)
+    if not bearer and not cookie:
+        raise UnauthorizedError("Credentials are missing; log in.")
+    if not bearer:
+        await reject_cross_site(connection)
+    return bearer or cookie
+
+
+def bearer_token(connection: HTTPConnection) -> str:
+    """Return the token in the `Authorization` header, or an empty string."""
+    # Other schemes, such as Basic, are those of proxies.
+    scheme, _, token = connection.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def cookie_token(connection: HTTPConnection) -> str:
+    """Return the token in the cookie, or an empty string."""
+    return connection.cookies.get(COOKIE, "") if "Cookie" in connection.headers else ""
+
+
+async def identify_by_session(connection: HTTPConnection, token: str) -> Principal:
+    """Return the caller with this session; raises UnauthorizedError if it has ended."""
+    row = await _find_session(connection, hash_token(token))
+    if row is None or row.deactivated_at or has_ended(row.last_seen_at, row.expires_at):
+        raise invalid_credentials()
+    if utc_now() - row.last_seen_at >= touch_interval(get_users_settings()):
+        connection.scope[USED_SESSION] = row.session_id
+    roles: RoleScopes = connection.app.state.role_scopes
+    claims = {"session_id": row.session_id, "authenticated_at": row.authenticated_at}
+    return Principal(str(row.user_id), roles.scopes(row.roles), claims)
+
+
+def invalid_credentials() -> UnauthorizedError:
+    detail = "The credentials are invalid, have expired or were revoked; log in again."
+    return UnauthorizedError(detail, invalid_token=True)
+
+
+async def _find_session(connection: HTTPConnection, token_hash: str) -> SessionRow | None:
+    request_session = cast(Session | None, connection.scope.get(SESSION))
+    if request_session and request_session.in_transaction():
+        # It holds a connection; a second one could wait for it forever.
+        return await find_row_in(request_session, token_hash)
+    return await find_row(connection.app.state.session_factory, token_hash)

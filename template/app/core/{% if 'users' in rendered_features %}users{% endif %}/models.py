@@ -66,6 +66,26 @@ class UserToken(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class UserApiKey(Base):
+    """A key with which a program of a user calls the API; deleting the row revokes it."""
+
+    __tablename__ = "user_api_key"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user_account.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str] = mapped_column(String(100))
+    # The beginning of the key, by which its user recognizes it.
+    prefix: Mapped[str] = mapped_column(String(40))
+    key_hash: Mapped[str] = mapped_column(HASH, unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    # Written every few minutes at most.
+    last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class UserThrottle(Base):
     """Recent attempts of one kind for an account or an address, and when the next is allowed."""
 

@@ -1,0 +1,32 @@
+"""Operations on the caller's own API keys; API keys cannot use them."""
+
+from uuid import UUID
+
+from app.core.auth.requirements import Caller
+from app.core.database import SessionDep, StoredRow
+from app.core.routing import APIRouter
+from app.core.users.api_key_schemas import ApiKeyCreate, ApiKeyCreated, ApiKeyRead
+from app.core.users.api_key_service import ApiKeyService
+
+router = APIRouter(prefix="/api/v1/auth/api-keys", tags=["API keys"])
+
+
+@router.post("", status_code=201)
+async def create(session: SessionDep, caller: Caller, data: ApiKeyCreate) -> ApiKeyCreated:
+    row, key = await ApiKeyService(session, caller).create(data)
+    return ApiKeyCreated(**ApiKeyRead.model_validate(row).model_dump(), key=key)
+
+
+@router.get("", name="list", response_model=list[ApiKeyRead])
+async def list_(session: SessionDep, caller: Caller) -> list[StoredRow]:
+    return await ApiKeyService(session, caller).list_rows()
+
+
+@router.delete("", status_code=204)
+async def delete_all(session: SessionDep, caller: Caller) -> None:
+    await ApiKeyService(session, caller).delete_all()
+
+
+@router.delete("/{key_id:uuid}", status_code=204)
+async def delete(session: SessionDep, caller: Caller, key_id: UUID) -> None:
+    await ApiKeyService(session, caller).delete(key_id)

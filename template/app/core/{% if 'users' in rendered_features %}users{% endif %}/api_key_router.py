@@ -5,15 +5,21 @@ from uuid import UUID
 from app.core.auth.requirements import Caller
 from app.core.database import SessionDep, StoredRow
 from app.core.routing import APIRouter
+from app.core.users.account_router import reveal
 from app.core.users.api_key_schemas import ApiKeyCreate, ApiKeyCreated, ApiKeyRead
 from app.core.users.api_key_service import ApiKeyService
+from app.core.users.dependencies import ThrottleDep
 
-router = APIRouter(prefix="/api/v1/auth/api-keys", tags=["API keys"])
+router = APIRouter(prefix="/api/v1/auth/api-keys", tags=["api_key"])
 
 
 @router.post("", status_code=201)
-async def create(session: SessionDep, caller: Caller, data: ApiKeyCreate) -> ApiKeyCreated:
-    row, key = await ApiKeyService(session, caller).create(data)
+async def create(
+    session: SessionDep, caller: Caller, throttle: ThrottleDep, data: ApiKeyCreate
+) -> ApiKeyCreated:
+    """Create a key; the response is the only one that has it."""
+    password = reveal(data.current_password)
+    row, key = await ApiKeyService(session, caller).create(data, throttle, password)
     return ApiKeyCreated(**ApiKeyRead.model_validate(row).model_dump(), key=key)
 
 

@@ -7,17 +7,19 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from app.core.auth.audit import audit
-from app.core.auth.errors import MissingScopeError
+from app.core.auth.errors import MissingScopeError, UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
-from app.core.mail import send_mail
 from app.core.models import utc_now
+from app.core.users.accounts import find_own, lock_account
 from app.core.users.api_key_schemas import ApiKeyCreate
 from app.core.users.api_key_settings import get_api_key_settings
 from app.core.users.api_keys import KEY, new_api_key, revoke_api_keys
-from app.core.users.models import UserAccount, UserApiKey
-from app.core.users.recent_login import require_recent_login
+from app.core.users.confirmation import confirm
+from app.core.users.jobs import send_notice
+from app.core.users.models import UserApiKey
+from app.core.users.throttle import Throttle
 from app.core.users.tokens import hash_token
 
 MAX_KEYS = 50
@@ -34,18 +36,27 @@ class ApiKeyService:
         statement = select(KEY).where(KEY.c.user_id == self.user_id).order_by(KEY.c.id)
         return [*await read_rows(self.session, statement, {})]
 
-    async def create(self, data: ApiKeyCreate) -> tuple[UserApiKey, str]:
+    async def create(
+        self, data: ApiKeyCreate, throttle: Throttle, password: str | None
+    ) -> tuple[UserApiKey, str]:
         """Return a new key's row, and the key, which is stored nowhere.
 
-        Raises RecentLoginRequiredError, MissingScopeError for scopes that the caller lacks,
+        Raises what `confirm` raises, MissingScopeError for scopes that the caller lacks,
         InvalidError for an expiry that is past or too late, and ConflictError if the account has
         MAX_KEYS keys.
         """
-        require_recent_login(self.caller)
+        await confirm(throttle, self.caller, await find_own(self.session, self.caller), password)
         if missing := {*data.scopes} - self.caller.scopes:
             raise MissingScopeError(missing)
         expires_at = check_expiry(data.expires_at)
+        if (account := await lock_account(self.session, self.user_id)) is None:
+            raise UnauthorizedError("The account was deactivated.", invalid_token=True)
         await self._check_number()
+        row, key = await self._insert(data, expires_at)
+        await self._notify(account.email, row)
+        return row, key
+
+    async def _insert(self, data: ApiKeyCreate, expires_at: datetime) -> tuple[UserApiKey, str]:
         key, prefix = new_api_key()
         row = UserApiKey(
             user_id=self.user_id,
@@ -58,7 +69,6 @@ class ApiKeyService:
         self.session.add(row)
         await self.session.flush()
         audit("API key created", api_key_id=str(row.id), scopes=row.scopes, expires_at=expires_at)
-        await self._notify(row)
         return row, key
 
     async def delete(self, key_id: UUID) -> None:
@@ -77,16 +87,15 @@ class ApiKeyService:
         if cast(int, number) >= MAX_KEYS:
             raise ConflictError(f"The account has {MAX_KEYS} API keys; delete some first.")
 
-    async def _notify(self, row: UserApiKey) -> None:
-        account = await self.session.get_one(UserAccount, self.user_id)
-        await send_mail(
+    async def _notify(self, email: str, row: UserApiKey) -> None:
+        await send_notice(
             self.session,
-            to=account.email,
-            template="users/mails/api_key_created",
+            email,
+            "api_key_created",
             name=row.name,
             prefix=row.prefix,
-            scopes=row.scopes,
-            expires_at=row.expires_at,
+            scopes=", ".join(row.scopes),
+            expiry=f"{row.expires_at:%Y-%m-%d}",
         )
 
 

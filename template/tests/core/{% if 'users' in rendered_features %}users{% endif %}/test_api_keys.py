@@ -21,12 +21,15 @@ from app.core.users import api_keys
 from app.core.users.api_key_service import MAX_KEYS
 from app.core.users.authentication import COOKIE
 from app.core.users.models import UserAccount, UserApiKey, UserSession
+from app.core.users.passwords import get_password_hasher
 from tests.conftest import StatementLimit
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.fixtures import Authorize
 
 KEYS = "/api/v1/auth/api-keys"
 OWNER = uuid7()
+PASSWORD = "correct horse battery staple"  # noqa: S105
+BODY = {"name": "Backup", "scopes": ["test:read"]}
 
 
 @pytest.fixture(autouse=True)
@@ -56,8 +59,7 @@ def create(client: httpx2.AsyncClient, owner: dict[str, str]) -> Create:
     """`await create(scopes=[…])` returns a new key with what was told about it."""
 
     async def create(**data: Any) -> dict[str, Any]:
-        body = {"name": "Backup", "scopes": ["test:read"]} | data
-        response = await client.post(KEYS, json=body, headers=owner)
+        response = await client.post(KEYS, json=BODY | data, headers=owner)
         assert response.status_code == 201, response.text
         created: dict[str, Any] = response.json()
         return created
@@ -116,22 +118,32 @@ async def test_the_scopes_of_a_key_do_not_grow_with_those_of_its_account(
 async def test_a_key_cannot_have_scopes_that_its_creator_lacks(
     client: httpx2.AsyncClient, owner: dict[str, str]
 ) -> None:
-    body = {"name": "Backup", "scopes": ["test:read", "user:write"]}
+    body = BODY | {"scopes": ["test:read", "user:write"]}
     response = await client.post(KEYS, json=body, headers=owner)
     assert response.status_code == 403
     assert "user:write" in response.json()["detail"]
 
 
-async def test_an_old_login_creates_no_key(
-    client: httpx2.AsyncClient, owner: dict[str, str], session_factory: SessionFactory
-) -> None:
+@pytest.fixture
+async def old_login(owner: dict[str, str], session_factory: SessionFactory) -> dict[str, str]:
+    """Headers of a session that is an hour old; the account has PASSWORD."""
+    hashed = await get_password_hasher().hash(PASSWORD)
     async with session_factory.begin() as session:
         old = utc_now() - timedelta(hours=1)
         await session.execute(update(UserSession).values(authenticated_at=old))
-    body = {"name": "Backup", "scopes": ["test:read"]}
-    response = await client.post(KEYS, json=body, headers=owner)
-    assert response.status_code == 403
-    assert "log in again" in response.json()["detail"]
+        await session.execute(update(UserAccount).values(password_hash=hashed))
+    return owner
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [({}, 403), ({"current_password": "wrong"}, 403), ({"current_password": PASSWORD}, 201)],
+)
+async def test_an_old_login_creates_keys_only_with_the_password(
+    client: httpx2.AsyncClient, old_login: dict[str, str], data: dict[str, str], status: int
+) -> None:
+    response = await client.post(KEYS, json=BODY | data, headers=old_login)
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize(
@@ -152,7 +164,7 @@ async def test_an_old_login_creates_no_key(
 async def test_invalid_keys_are_rejected(
     client: httpx2.AsyncClient, owner: dict[str, str], data: dict[str, Any]
 ) -> None:
-    body = {"name": "Backup", "scopes": ["test:read"]} | data
+    body = BODY | data
     assert (await client.post(KEYS, json=body, headers=owner)).status_code == 422
 
 
@@ -186,7 +198,7 @@ async def test_a_revoked_key_is_rejected_at_once(
     assert await read_status(client, second) == 401
 
 
-async def test_keys_end_with_their_account(
+async def test_keys_of_deactivated_and_deleted_accounts_are_rejected(
     client: httpx2.AsyncClient, create: Create, session_factory: SessionFactory
 ) -> None:
     created = await create()
@@ -196,6 +208,42 @@ async def test_keys_end_with_their_account(
     async with session_factory.begin() as session:
         await session.execute(delete(UserAccount).where(UserAccount.id == OWNER))
         assert (await session.scalars(select(UserApiKey))).all() == []
+    assert await read_status(client, created) == 401
+
+
+async def test_deactivation_by_the_owner_revokes_keys(
+    client: httpx2.AsyncClient,
+    create: Create,
+    owner: dict[str, str],
+    session_factory: SessionFactory,
+) -> None:
+    created = await create()
+    response = await client.post("/api/v1/auth/deactivate", json={}, headers=owner)
+    assert response.status_code == 204
+    async with session_factory.begin() as session:
+        await session.execute(update(UserAccount).values(deactivated_at=None))
+    assert await read_status(client, created) == 401
+
+
+async def test_deactivation_by_an_administrator_revokes_keys(
+    client: httpx2.AsyncClient, create: Create, authorize: Authorize
+) -> None:
+    created = await create()
+    administrator = await authorize("user:write", "test:read", "test:write", id=uuid7())
+    for action in ("deactivate", "activate"):
+        link = f"/api/v1/users/{OWNER}/{action}"
+        assert (await client.post(link, headers=administrator)).status_code in {200, 204}
+    assert await read_status(client, created) == 401
+
+
+async def test_keys_survive_a_change_of_the_password(
+    client: httpx2.AsyncClient, create: Create, owner: dict[str, str]
+) -> None:
+    created = await create()
+    body = {"password": PASSWORD}
+    response = await client.post("/api/v1/auth/change-password", json=body, headers=owner)
+    assert response.status_code == 200, response.text
+    assert await read_status(client, created) == 200
 
 
 async def test_the_key_is_shown_once_and_stored_nowhere(
@@ -249,8 +297,7 @@ async def test_the_number_of_keys_is_limited(
             UserApiKey(**copied, key_hash=f"{number:064}", expires_at=row.expires_at)
             for number in range(MAX_KEYS - 1)
         )
-    body = {"name": "Backup", "scopes": ["test:read"]}
-    assert (await client.post(KEYS, json=body, headers=owner)).status_code == 409
+    assert (await client.post(KEYS, json=BODY, headers=owner)).status_code == 409
 
 
 def account_operations(app: FastAPI) -> list[tuple[str, str]]:

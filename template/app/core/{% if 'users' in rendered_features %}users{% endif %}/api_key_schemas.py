@@ -18,7 +18,7 @@ Name = Annotated[
 Scope = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[!-~]+$")]
 
 
-class ApiKeyCreate(Confirmation):
+class UserApiKeyCreate(Confirmation):
     name: Name
     scopes: list[Scope] = Field(
         min_length=1, max_length=100, description="Some of the caller's own scopes"
@@ -28,7 +28,7 @@ class ApiKeyCreate(Confirmation):
     )
 
 
-class ApiKeyRead(BaseModel):
+class UserApiKeyRead(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
@@ -40,5 +40,5 @@ class ApiKeyRead(BaseModel):
     expires_at: datetime
 
 
-class ApiKeyCreated(ApiKeyRead):
+class UserApiKeyCreated(UserApiKeyRead):
     key: str = Field(description="The key, which cannot be shown again")

@@ -13,7 +13,7 @@ from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
 from app.core.models import utc_now
 from app.core.users.accounts import find_own, lock_account
-from app.core.users.api_key_schemas import ApiKeyCreate
+from app.core.users.api_key_schemas import UserApiKeyCreate
 from app.core.users.api_key_settings import get_api_key_settings
 from app.core.users.api_keys import KEY, new_api_key, revoke_api_keys
 from app.core.users.confirmation import confirm
@@ -37,7 +37,7 @@ class ApiKeyService:
         return [*await read_rows(self.session, statement, {})]
 
     async def create(
-        self, data: ApiKeyCreate, throttle: Throttle, password: str | None
+        self, data: UserApiKeyCreate, throttle: Throttle, password: str | None
     ) -> tuple[UserApiKey, str]:
         """Return a new key's row, and the key, which is stored nowhere.
 
@@ -56,7 +56,7 @@ class ApiKeyService:
         await self._notify(account.email, row)
         return row, key
 
-    async def _insert(self, data: ApiKeyCreate, expires_at: datetime) -> tuple[UserApiKey, str]:
+    async def _insert(self, data: UserApiKeyCreate, expires_at: datetime) -> tuple[UserApiKey, str]:
         key, prefix = new_api_key()
         row = UserApiKey(
             user_id=self.user_id,

@@ -12,19 +12,22 @@ from app.core.users.dependencies import ThrottleDep
 from app.core.users.identity_service import IdentityService
 from app.core.users.provider_cookie import NewLoginCookieDep
 from app.core.users.provider_dependencies import ProvidersDep, check_target
-from app.core.users.provider_schemas import AuthorizationRead, IdentityRead, IdentityStart
+from app.core.users.provider_schemas import AuthorizationResponse, IdentityStart, UserIdentityRead
 from app.core.users.schemas import Confirmation
 
-router = APIRouter(prefix="/api/v1/auth/identities", tags=["identity"])
+router = APIRouter(prefix="/api/v1/auth/identities", tags=["auth"])
 
 
-@router.get("", name="list", response_model=list[IdentityRead])
-async def list_(session: SessionDep, caller: Caller, providers: ProvidersDep) -> list[StoredRow]:
+@router.get("", response_model=list[UserIdentityRead])
+async def list_identities(
+    session: SessionDep, caller: Caller, providers: ProvidersDep
+) -> list[StoredRow]:
+    """Return the users of providers who can log in to the caller's account."""
     return await IdentityService(session, caller, providers).list_rows()
 
 
 @router.post("")
-async def link(
+async def link_identity(
     session: SessionDep,
     caller: Caller,
     providers: ProvidersDep,
@@ -32,17 +35,17 @@ async def link(
     cookie: NewLoginCookieDep,
     data: IdentityStart,
     request: Request,
-) -> AuthorizationRead:
+) -> AuthorizationResponse:
     """Start to link an identity; the `callback` of the provider finishes it."""
     check_target(request, data.return_to)
     service = IdentityService(session, caller, providers)
     password = reveal(data.current_password)
     url = await service.link(data.provider, cookie, data.return_to, throttle, password)
-    return AuthorizationRead(authorization_url=url)
+    return AuthorizationResponse(authorization_url=url)
 
 
 @router.post("/{identity_id:uuid}/unlink", status_code=204)
-async def unlink(
+async def unlink_identity(
     session: SessionDep,
     caller: Caller,
     providers: ProvidersDep,

@@ -16,46 +16,49 @@ from app.core.users.provider_dependencies import (
 )
 from app.core.users.provider_login import ProviderLogin, ProviderLoginResult
 from app.core.users.provider_schemas import (
-    AuthorizationRead,
+    AuthorizationResponse,
+    LoginProviderResponse,
     ProviderCallback,
-    ProviderLoginRead,
+    ProviderLoginResponse,
     ProviderLoginStart,
-    ProviderRead,
-    ProviderTokenRead,
+    ProviderTokenResponse,
 )
 
 router = APIRouter(
     prefix="/api/v1/auth/providers",
-    tags=["provider"],
+    tags=["auth"],
     dependencies=[Depends(reject_cross_site), Depends(mark_private)],
 )
 
 
-@router.get("", name="list")
-async def list_(providers: ProvidersDep) -> list[ProviderRead]:
+@router.get("")
+async def list_providers(providers: ProvidersDep) -> list[LoginProviderResponse]:
     """Return the providers with which users can log in."""
-    return [ProviderRead(name=each.name, label=each.label) for each in providers.by_name.values()]
+    return [
+        LoginProviderResponse(name=each.name, label=each.label)
+        for each in providers.by_name.values()
+    ]
 
 
 @router.post("/{name}/login")
-async def start(
+async def start_provider_login(
     session: SessionDep,
     provider: ProviderDep,
     throttle: ThrottleDep,
     cookie: NewLoginCookieDep,
     data: ProviderLoginStart,
     request: Request,
-) -> AuthorizationRead:
+) -> AuthorizationResponse:
     """Start a login in this browser: set a cookie, and return the URL of the provider."""
     check_target(request, data.return_to)
     await throttle.count_provider_login()
     login = ProviderLogin(session, provider)
     url = await login.start(cookie, data.return_to, is_renewal=data.renew)
-    return AuthorizationRead(authorization_url=url)
+    return AuthorizationResponse(authorization_url=url)
 
 
-@router.post("/{name}/callback", response_model=ProviderLoginRead)
-async def finish(
+@router.post("/{name}/callback", response_model=ProviderLoginResponse)
+async def finish_provider_login(
     session: SessionDep,
     provider: ProviderDep,
     sessions: SessionFactoryDep,
@@ -76,8 +79,8 @@ async def finish(
     return result
 
 
-@router.post("/{name}/token", response_model=ProviderTokenRead)
-async def create_token(
+@router.post("/{name}/token", response_model=ProviderTokenResponse)
+async def create_provider_token(
     session: SessionDep,
     provider: ProviderDep,
     sessions: SessionFactoryDep,

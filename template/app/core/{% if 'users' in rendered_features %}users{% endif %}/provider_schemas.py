@@ -17,7 +17,7 @@ from pydantic import (
 
 from app.core.schemas import WriteSchema
 from app.core.users.provider_login import Callback
-from app.core.users.schemas import Confirmation, LoginRead
+from app.core.users.schemas import Confirmation, LoginResponse
 
 # Parameters are visible ASCII: https://www.rfc-editor.org/rfc/rfc6749#appendix-A
 VISIBLE = re.compile(r"[ -~]+")
@@ -46,7 +46,7 @@ ReturnTo: TypeAlias = Annotated[
 ]
 
 
-class ProviderRead(BaseModel):
+class LoginProviderResponse(BaseModel):
     name: str
     label: str
 
@@ -63,7 +63,7 @@ class IdentityStart(Confirmation):
     return_to: ReturnTo = None
 
 
-class AuthorizationRead(BaseModel):
+class AuthorizationResponse(BaseModel):
     authorization_url: str = Field(description="Open it in the same browser")
 
 
@@ -86,16 +86,16 @@ class ProviderCallback(WriteSchema):
         return Callback(self.state.get_secret_value(), code, self.error, self.iss)
 
 
-class ProviderLoginRead(LoginRead):
+class ProviderLoginResponse(LoginResponse):
     return_to: str | None
     is_linked: bool = Field(description="An identity was linked; this was no login")
 
 
-class ProviderTokenRead(ProviderLoginRead):
+class ProviderTokenResponse(ProviderLoginResponse):
     token: str | None = Field(description="Send it as `Authorization: Bearer …`")
 
 
-class IdentityRead(BaseModel):
+class UserIdentityRead(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID

@@ -51,7 +51,7 @@ class LoginProvidersSettings(EnvironmentSettings, env_prefix="USERS_"):
     """Logins with other providers; see docs/social_login.md."""
 
     providers: Annotated[CommaSeparated, AfterValidator(check_names)] = ()
-    """Names of providers, such as `google,corp`; each has the variables of the next section."""
+    """Names of providers, such as `google,corp`; each has the variables of "Login provider"."""
 
 
 class LoginProviderSettings(EnvironmentSettings, env_prefix="USERS_PROVIDER_NAME_"):

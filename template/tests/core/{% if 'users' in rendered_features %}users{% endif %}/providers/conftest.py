@@ -6,8 +6,8 @@ import pytest
 from fastapi import FastAPI
 
 from tests.conftest import connect
-from tests.core.users.browser import Browser
-from tests.core.users.identity_provider import (
+from tests.core.users.providers.browser import Browser
+from tests.core.users.providers.identity_provider import (
     CLIENT_ID,
     SECRET,
     IdentityProvider,

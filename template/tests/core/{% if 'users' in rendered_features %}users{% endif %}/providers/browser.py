@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-from tests.core.users.identity_provider import IdentityProvider
+from tests.core.users.providers.identity_provider import IdentityProvider
 
 PROVIDERS = "/api/v1/auth/providers"
 IDENTITIES = "/api/v1/auth/identities"

@@ -18,9 +18,9 @@ from app.core.users.models import UserAccount, UserIdentity, UserSession
 from app.core.users.passwords import get_password_hasher
 from tests.conftest import connect
 from tests.core.jobs.fixtures import JobRunner
-from tests.core.users.browser import IDENTITIES, Browser
 from tests.core.users.fixtures import Authorize
-from tests.core.users.identity_provider import IdentityProvider
+from tests.core.users.providers.browser import IDENTITIES, Browser
+from tests.core.users.providers.identity_provider import IdentityProvider
 
 ADDRESS = "ada@example.com"
 PASSWORD = "correct horse battery staple"  # noqa: S105

@@ -13,8 +13,8 @@ from app.core.database import SessionFactory
 from app.core.users import provider_client
 from app.core.users.models import UserAccount
 from tests.conftest import connect
-from tests.core.users.browser import PROVIDERS, Browser
-from tests.core.users.identity_provider import CLIENT_ID, SECRET, IdentityProvider
+from tests.core.users.providers.browser import PROVIDERS, Browser
+from tests.core.users.providers.identity_provider import CLIENT_ID, SECRET, IdentityProvider
 
 NOW = int(time.time())
 

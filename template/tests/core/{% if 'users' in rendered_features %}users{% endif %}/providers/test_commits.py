@@ -17,7 +17,7 @@ from app.core.users.models import (
     UserSession,
     UserThrottle,
 )
-from tests.core.users.browser import IDENTITIES, Browser
+from tests.core.users.providers.browser import IDENTITIES, Browser
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from app.core.users.models import UserAccount, UserProviderLogin, UserSession
 from app.core.users.provider_cookie import LOGIN_COOKIE
 from app.core.users.started_logins import delete_expired_logins
 from tests.conftest import connect
-from tests.core.users.browser import PROVIDERS, Browser
-from tests.core.users.identity_provider import SECRET, IdentityProvider
+from tests.core.users.providers.browser import PROVIDERS, Browser
+from tests.core.users.providers.identity_provider import SECRET, IdentityProvider
 
 
 @pytest.fixture

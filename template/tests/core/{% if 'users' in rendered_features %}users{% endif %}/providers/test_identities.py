@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -18,6 +19,7 @@ from app.core.users.models import UserAccount, UserIdentity, UserSession
 from app.core.users.passwords import get_password_hasher
 from tests.conftest import connect
 from tests.core.jobs.fixtures import JobRunner
+from tests.core.users.conftest import Configure
 from tests.core.users.fixtures import Authorize
 from tests.core.users.providers.browser import IDENTITIES, Browser
 from tests.core.users.providers.identity_provider import IdentityProvider
@@ -173,13 +175,10 @@ async def test_a_sign_up_with_the_address_of_another_prepares_nothing(
 
 
 async def test_without_sign_up_only_linked_users_log_in(
-    browser: Browser, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, provider: IdentityProvider, configure: Configure
 ) -> None:
-    from app.core.users.settings import get_users_settings
-
     await browser.log_in()
-    settings = get_users_settings()
-    monkeypatch.setattr(settings, "sign_up", False)
+    configure(sign_up="false")
     assert (await browser.log_in()).status_code == 200
     provider.subject = "bob"
     provider.user = {"email": "bob@example.com", "email_verified": True}
@@ -334,7 +333,7 @@ async def test_an_identity_of_a_provider_that_is_gone_is_no_way_to_log_in(
     browser: Browser, session_factory: SessionFactory
 ) -> None:
     await browser.log_in()
-    user_id = (await browser.me())["id"]
+    user_id = UUID((await browser.me())["id"])
     async with session_factory.begin() as session:
         session.add(UserIdentity(user_id=user_id, issuer="https://gone.test", subject="ada"))
     first, _ = await browser.identities()

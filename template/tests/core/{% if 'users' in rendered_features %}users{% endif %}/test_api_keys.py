@@ -17,9 +17,10 @@ from app.core.auth.requirements import Caller, require
 from app.core.database import SessionFactory
 from app.core.mail import Mail
 from app.core.models import utc_now
-from app.core.users import api_keys
+from app.core.users import api_key_authentication, api_keys
 from app.core.users.api_key_service import MAX_KEYS
 from app.core.users.authentication import COOKIE
+from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserApiKey, UserSession
 from app.core.users.passwords import get_password_hasher
 from tests.conftest import StatementLimit
@@ -183,7 +184,7 @@ async def test_a_key_ends_when_it_expires(
         await session.execute(update(UserApiKey).values(expires_at=utc_now()))
     assert await read_status(client, created) == 401
     async with session_factory.begin() as session:
-        await api_keys.delete_expired_api_keys(session)
+        await delete_expired(session)
         assert (await session.scalars(select(UserApiKey))).all() == []
 
 
@@ -406,22 +407,13 @@ async def test_use_is_recorded_every_few_minutes(
 
 
 async def test_a_use_that_cannot_be_recorded_fails_no_request(
-    client: httpx2.AsyncClient, create: Create, app: FastAPI
+    client: httpx2.AsyncClient, create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    created = await create()
-
-    def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise OperationalError("UPDATE", {}, Exception("read-only"))
 
-    working = app.state.session_factory
-
-    class Failing:
-        """Reads, and cannot begin transactions."""
-
-        begin = staticmethod(fail)
-        __call__ = staticmethod(working)
-
-    app.state.session_factory = Failing()
+    created = await create()
+    monkeypatch.setattr(api_key_authentication, "touch_api_key", fail)
     with structlog.testing.capture_logs() as logs:
         assert await read_status(client, created) == 200
     assert "use of credentials not recorded" in [line["event"] for line in logs]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import SessionFactory, create_session_factory
@@ -44,7 +44,12 @@ async def test_of_parallel_callbacks_one_wins(
     browser: Browser, session_factory: SessionFactory
 ) -> None:
     answer = browser.provider.authorize(await browser.start())
-    responses = await asyncio.gather(*(browser.send(answer) for _ in range(5)))
+    async with session_factory.begin() as session:
+        # Until it ends, all have found the row, and none can delete it.
+        await session.execute(update(UserProviderLogin).values(return_to="/"))
+        requests = [asyncio.create_task(browser.send(answer)) for _ in range(5)]
+        await asyncio.sleep(0.5)
+    responses = await asyncio.gather(*requests)
     assert sorted(response.status_code for response in responses) == [200, 400, 400, 400, 400]
     assert browser.provider.requests.count("/token") == 1
     assert await count(session_factory, UserSession) == 1

@@ -16,9 +16,9 @@ from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.users import provider_login
 from app.core.users.authentication import COOKIE
+from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserProviderLogin, UserSession
 from app.core.users.provider_cookie import LOGIN_COOKIE
-from app.core.users.started_logins import delete_expired_logins
 from tests.conftest import connect
 from tests.core.users.providers.browser import PROVIDERS, Browser
 from tests.core.users.providers.identity_provider import SECRET, IdentityProvider
@@ -146,7 +146,7 @@ async def test_an_expired_state_is_rejected(
         await session.execute(update(UserProviderLogin).values(expires_at=utc_now()))
     assert (await browser.send(answer)).status_code == 400
     async with session_factory.begin() as session:
-        await delete_expired_logins(session)
+        await delete_expired(session)
         assert (await session.scalars(select(UserProviderLogin))).all() == []
 
 

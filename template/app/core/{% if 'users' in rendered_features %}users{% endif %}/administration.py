@@ -14,6 +14,7 @@ from app.core.optimistic_locking import check_version
 from app.core.pagination import PageQuery, PageResult
 from app.core.repository import Repository
 from app.core.users.accounts import create_account
+from app.core.users.api_keys import revoke_api_keys
 from app.core.users.jobs import send_invitation
 from app.core.users.models import UserAccount
 from app.core.users.one_time_tokens import delete_tokens
@@ -75,11 +76,12 @@ class UserAdministration:
         return account
 
     async def deactivate(self, key: UUID) -> UserAccount:
-        """End the sessions and links of an account, and reject logins."""
+        """End the sessions, API keys and links of an account, and reject logins."""
         account = await self._get_for_change(key)
         account.deactivated_at = account.deactivated_at or utc_now()
         await self.session.flush()
         await end_sessions(self.session, key)
+        await revoke_api_keys(self.session, key)
         await delete_tokens(self.session, key)
         self._audit("user deactivated", account)
         return account

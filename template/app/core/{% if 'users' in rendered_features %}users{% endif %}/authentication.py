@@ -1,5 +1,9 @@
-"""Authentication by a session, whose token is in a cookie or in the `Authorization` header."""
+"""Authentication by a session, or by an API key.
 
+The token of a session is in a cookie or in the `Authorization` header, an API key in the header.
+"""
+
+from functools import partial
 from typing import cast
 
 from fastapi.openapi.models import HTTPBearer
@@ -10,31 +14,37 @@ from app.core.auth.errors import UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import SESSION, Session
 from app.core.models import utc_now
+from app.core.users.activity import record_use
+from app.core.users.api_key_authentication import key_principal
+from app.core.users.api_key_lookup import API_KEYS
+from app.core.users.api_keys import API_KEY
 from app.core.users.csrf import reject_cross_site
 from app.core.users.roles import RoleScopes
-from app.core.users.session_lookup import SessionRow, find_row, find_row_in
-from app.core.users.sessions import PREFIX, has_ended, touch_interval
+from app.core.users.session_lookup import SESSIONS
+from app.core.users.sessions import PREFIX, has_ended, touch_interval, touch_session
 from app.core.users.settings import get_users_settings
+from app.core.users.token_lookup import RowT, TokenLookup
 from app.core.users.tokens import hash_token
 
 COOKIE = "__Host-session"
-# Key in the scope of a request for the id of a session whose use has to be recorded.
-USED_SESSION = "used_session"
 
 
 class SessionAuthentication(Authentication):
-    """Identifies callers by the token of a session."""
+    """Identifies callers by the token of a session, or by an API key."""
 
     def __init__(self) -> None:
         # app.core.users.openapi adds the cookie as an alternative.
-        self.model = HTTPBearer(description="The token of a session")
+        self.model = HTTPBearer(description="The token of a session, or an API key")
         self.scheme_name = "bearer"
 
     async def identify(self, connection: HTTPConnection) -> Principal:
         token = await read_token(connection)
-        if not token.startswith(PREFIX):
-            raise invalid_credentials()
-        return await identify_by_session(connection, token)
+        if token.startswith(PREFIX):
+            return await identify_by_session(connection, token)
+        # Browsers send cookies by themselves, which is for sessions only.
+        if API_KEY.fullmatch(token) and token != cookie_token(connection):
+            return await identify_by_api_key(connection, token)
+        raise invalid_credentials()
 
 
 authenticate = SessionAuthentication()
@@ -71,14 +81,22 @@ def cookie_token(connection: HTTPConnection) -> str:
 
 async def identify_by_session(connection: HTTPConnection, token: str) -> Principal:
     """Return the caller with this session; raises UnauthorizedError if it has ended."""
-    row = await _find_session(connection, hash_token(token))
+    row = await _find(connection, SESSIONS, token)
     if row is None or row.deactivated_at or has_ended(row.last_seen_at, row.expires_at):
         raise invalid_credentials()
     if utc_now() - row.last_seen_at >= touch_interval(get_users_settings()):
-        connection.scope[USED_SESSION] = row.session_id
+        record_use(connection, partial(touch_session, session_id=row.session_id))
     roles: RoleScopes = connection.app.state.role_scopes
     claims = {"session_id": row.session_id, "authenticated_at": row.authenticated_at}
     return Principal(str(row.user_id), roles.scopes(row.roles), claims)
+
+
+async def identify_by_api_key(connection: HTTPConnection, key: str) -> Principal:
+    """Return the caller with this key; raises UnauthorizedError if it has ended."""
+    row = await _find(connection, API_KEYS, key)
+    if row is None or row.deactivated_at or row.expires_at <= utc_now():
+        raise invalid_credentials()
+    return key_principal(connection, row)
 
 
 def invalid_credentials() -> UnauthorizedError:
@@ -86,9 +104,10 @@ def invalid_credentials() -> UnauthorizedError:
     return UnauthorizedError(detail, invalid_token=True)
 
 
-async def _find_session(connection: HTTPConnection, token_hash: str) -> SessionRow | None:
+async def _find(connection: HTTPConnection, lookup: TokenLookup[RowT], token: str) -> RowT | None:
+    token_hash = hash_token(token)
     request_session = cast(Session | None, connection.scope.get(SESSION))
     if request_session and request_session.in_transaction():
         # It holds a connection; a second one could wait for it forever.
-        return await find_row_in(request_session, token_hash)
-    return await find_row(connection.app.state.session_factory, token_hash)
+        return await lookup.find_in(request_session, token_hash)
+    return await lookup.find(connection.app.state.session_factory, token_hash)

@@ -10,10 +10,12 @@ from app.core.database import Session
 from app.core.jobs import job, schedule
 from app.core.mail import send_mail
 from app.core.users.accounts import find_by_email, find_by_id
+from app.core.users.api_keys import delete_expired_api_keys
 from app.core.users.links import send_link, site
 from app.core.users.one_time_tokens import Purpose, delete_expired_tokens
 from app.core.users.sessions import delete_ended_sessions
 from app.core.users.settings import get_users_settings
+from app.core.users.started_logins import delete_expired_logins
 from app.core.users.throttle import delete_expired_throttles
 
 
@@ -62,10 +64,12 @@ async def send_email_change_link(session: Session, email: str, user_id: UUID, ve
 @schedule("23 3 * * *")
 @job(timeout=600)
 async def delete_expired(session: Session) -> None:
-    """Delete sessions, tokens and counts of attempts that have ended by themselves."""
+    """Delete sessions, keys, tokens, logins and counts of attempts that have expired."""
     await delete_ended_sessions(session)
     await delete_expired_tokens(session)
     await delete_expired_throttles(session)
+    await delete_expired_api_keys(session)
+    await delete_expired_logins(session)
 
 
 async def send_notice(session: Session, email: str, template: str, **context: str) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
@@ -11,6 +11,7 @@ from app.core.models import Base, Entity, Versioned, utc_now
 
 # Compared by code point: MySQL's default collations take some characters for equal.
 EMAIL = String(254).with_variant(String(254, collation="utf8mb4_bin"), "mysql", "mariadb")
+EXACT = String(255).with_variant(String(255, collation="utf8mb4_bin"), "mysql", "mariadb")
 # SHA-256 in hexadecimal.
 HASH = String(64)
 
@@ -62,6 +63,63 @@ class UserToken(Base):
     )
     # The address that the token was sent to.
     email: Mapped[str] = mapped_column(EMAIL, index=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class UserApiKey(Base):
+    """A key with which a program of a user calls the API; deleting the row revokes it."""
+
+    __tablename__ = "user_api_key"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user_account.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str] = mapped_column(String(100))
+    # The beginning of the key, by which its user recognizes it.
+    prefix: Mapped[str] = mapped_column(String(40))
+    key_hash: Mapped[str] = mapped_column(HASH, unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    # Written every few minutes at most.
+    last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class UserIdentity(Base):
+    """A user of a provider, who can log in to the account."""
+
+    __tablename__ = "user_identity"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user_account.id", ondelete="CASCADE"), index=True
+    )
+    issuer: Mapped[str] = mapped_column(EXACT)
+    subject: Mapped[str] = mapped_column(EXACT)
+    # What the provider said when the identity was linked, for the user to recognize it.
+    email: Mapped[str | None] = mapped_column(EMAIL)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_login_at: Mapped[datetime | None]
+
+
+class UserProviderLogin(Base):
+    """A login with a provider that a browser has started; finishing it deletes the row."""
+
+    __tablename__ = "user_provider_login"
+
+    state_hash: Mapped[str] = mapped_column(HASH, primary_key=True)
+    cookie_hash: Mapped[str] = mapped_column(HASH)
+    # A name of USERS_PROVIDERS.
+    provider: Mapped[str] = mapped_column(String(20))
+    # The session that links the identity to its account; NULL for a login.
+    session_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("user_session.id", ondelete="CASCADE"), index=True
+    )
+    return_to: Mapped[str | None] = mapped_column(String(500))
+    is_renewal: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 

@@ -9,6 +9,7 @@ from app.core.database import Session, StoredRow
 from app.core.errors import NotFoundError
 from app.core.models import utc_now
 from app.core.users.accounts import find_own, lock_account
+from app.core.users.api_keys import revoke_api_keys
 from app.core.users.confirmation import confirm, require_recent_login, session_id
 from app.core.users.jobs import send_notice
 from app.core.users.one_time_tokens import delete_tokens
@@ -45,7 +46,7 @@ class OwnAccount:
         audit("all sessions ended", user_id=self.principal.id)
 
     async def deactivate(self, throttle: Throttle, password: str | None) -> None:
-        """End all sessions and links; only an administrator can activate the account again.
+        """End sessions, API keys and links; only administrators can activate the account again.
 
         Raises what `confirm` raises.
         """
@@ -55,6 +56,7 @@ class OwnAccount:
         if account is not None:
             account.deactivated_at = utc_now()
         await end_sessions(self.session, self.user_id)
+        await revoke_api_keys(self.session, self.user_id)
         await delete_tokens(self.session, self.user_id)
         await send_notice(self.session, row.email, "account_deactivated")
         audit("account deactivated", user_id=self.principal.id)

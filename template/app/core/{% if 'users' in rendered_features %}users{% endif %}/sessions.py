@@ -40,7 +40,9 @@ class Device:
     address: str | None = None
 
 
-async def start_session(session: Session, user_id: UUID, device: Device) -> str:
+async def start_session(
+    session: Session, user_id: UUID, device: Device, *, authenticated_at: datetime | None = None
+) -> str:
     """Insert a session in a transaction and return its token, which is stored nowhere.
 
     Only app.core.users.login.complete_login may call it.
@@ -53,7 +55,7 @@ async def start_session(session: Session, user_id: UUID, device: Device) -> str:
         user_agent=device.user_agent and _printable(device.user_agent)[:USER_AGENT_LENGTH],
         address=device.address and device.address[:ADDRESS_LENGTH],
         created_at=now,
-        authenticated_at=now,
+        authenticated_at=authenticated_at or now,
         last_seen_at=now,
         expires_at=now + timedelta(seconds=get_users_settings().session_lifetime),
     )

@@ -7,26 +7,46 @@ from fastapi import FastAPI
 from app.core.auth.private_responses import install_private_responses
 from app.core.middleware.cors import CORSSettings
 from app.core.settings import SettingsError, read_settings
-from app.core.users import account_router, administration_router, login_router
-from app.core.users.activity import install_session_activity
+from app.core.users import (
+    account_router,
+    administration_router,
+    api_key_router,
+    identity_router,
+    login_router,
+    provider_router,
+)
+from app.core.users.activity import install_activity
+from app.core.users.api_key_settings import get_api_key_settings
 from app.core.users.csrf import TrustedOrigins
 from app.core.users.openapi import add_cookie_scheme
 from app.core.users.passwords import get_password_hasher
+from app.core.users.providers import install_login_providers
 from app.core.users.roles import RoleScopes
 from app.core.users.settings import get_users_settings
+
+ROUTERS = (
+    login_router,
+    account_router,
+    administration_router,
+    api_key_router,
+    provider_router,
+    identity_router,
+)
 
 
 def install_users(app: FastAPI, roles: Mapping[str, Collection[str]]) -> None:
     """Authenticate callers by sessions, with the scopes of their roles; raises SettingsError."""
     check_sign_up_roles(roles)
+    get_api_key_settings()
+    install_login_providers(app)
     # Now, because it computes a hash.
     get_password_hasher()
     app.state.role_scopes = RoleScopes(roles)
     app.state.trusted_origins = TrustedOrigins(read_settings(CORSSettings))
-    install_session_activity(app)
+    install_activity(app)
     install_private_responses(app, vary="Authorization, Cookie")
     add_cookie_scheme(app)
-    for module in (login_router, account_router, administration_router):
+    for module in ROUTERS:
         app.include_router(module.router)
 
 

@@ -82,6 +82,11 @@ class Throttle:
         """Count a request for a mail to an address. Raises TooManyRequestsError."""
         await self._count(mail_limits(get_users_settings(), email, self.address), "mail")
 
+    async def count_provider_login(self) -> None:
+        """Count a login with a provider that is started. Raises TooManyRequestsError."""
+        limits = provider_login_limits(get_users_settings(), self.address)
+        await self._count(limits, "provider login")
+
     async def forgive_login(self, session: Session, account: str) -> None:
         """Forget the attempts of an account after a login, in the login's transaction.
 
@@ -135,6 +140,12 @@ def mail_limits(settings: UsersSettings, email: str, address: str) -> dict[str, 
         f"mail to {email}": Limit(by_email, *waits, recovery=waits[1]),
         f"mail from {address}": Limit(by_address, *waits, recovery=waits[1] / by_address),
     }
+
+
+def provider_login_limits(settings: UsersSettings, address: str) -> dict[str, Limit]:
+    """Return the limit of logins with providers that are started from an address."""
+    wait, by_address = settings.login_max_wait, settings.login_attempts_by_address
+    return {f"provider login from {address}": Limit(by_address, 1, wait, wait / by_address)}
 
 
 async def count_attempt(session: Session, limits: Mapping[str, Limit]) -> float:

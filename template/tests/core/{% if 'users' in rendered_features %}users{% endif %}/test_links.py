@@ -18,6 +18,11 @@ CONTEXT: dict[str, object] = {
     "email": "ada@example.com",
     "new_email": "<b>bob@example.com</b>",
     "hours": 1,
+    "provider": "<b>Corp</b>",
+    "name": "<b>Backup</b>",
+    "prefix": "app_key_1f09c3d7",
+    "scopes": "item:read, item:write",
+    "expiry": "2027-01-31",
 }
 
 

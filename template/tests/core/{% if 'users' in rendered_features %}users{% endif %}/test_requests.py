@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from typing import Any
 
 import httpx2
@@ -37,6 +38,8 @@ BODIES: dict[str, dict[str, Any]] = {
     f"{AUTH}/change-email": {"email": "bob@example.com"},
     f"{AUTH}/deactivate": {},
     f"{AUTH}/delete-account": {},
+    f"{AUTH}/api-keys": {"name": "Backup", "scopes": ["user:write"]},
+    f"{AUTH}/identities": {"provider": "corp"},
     "/api/v1/users": {"email": "bob@example.com"},
 }
 # Operations without a body.
@@ -44,12 +47,16 @@ WITHOUT_BODY = {f"{AUTH}/logout", f"{AUTH}/logout-everywhere"}
 PUBLIC = {
     "accept_invitation",
     "confirm_email",
+    "create_provider_token",
     "create_token",
+    "finish_provider_login",
     "forgot_password",
+    "list_providers",
     "login",
     "logout",
     "reset_password",
     "sign_up",
+    "start_provider_login",
     "verify_email",
 }
 
@@ -109,7 +116,7 @@ def test_the_document_is_the_same_each_time(app: FastAPI) -> None:
 
 async def test_all_responses_are_private(app: FastAPI, client: httpx2.AsyncClient) -> None:
     for path, method, _ in operations(app):
-        url = path.replace("{user_id}", "0" * 32).replace("{session_id}", "0" * 32)
+        url = re.sub(r"\{\w+_id\}", "0" * 32, path).replace("{name}", "corp")
         response = await client.request(method, url, json={})
         assert response.headers["Cache-Control"] == "no-store", (method, path)
         assert {"Authorization", "Cookie"} <= {*response.headers["Vary"].split(", ")}

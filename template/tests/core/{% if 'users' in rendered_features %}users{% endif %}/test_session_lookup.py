@@ -10,9 +10,9 @@ from uuid_utils.compat import uuid7
 
 from app.core.database import SessionFactory, create_session_factory
 from app.core.models import utc_now
-from app.core.users import session_lookup
+from app.core.users import token_lookup
 from app.core.users.models import UserAccount
-from app.core.users.session_lookup import find_row, find_row_in
+from app.core.users.session_lookup import SESSIONS
 from app.core.users.sessions import Device, start_session
 from app.core.users.tokens import hash_token
 from tests.conftest import StatementLimit
@@ -43,9 +43,9 @@ async def test_drivers_find_what_sqlalchemy_finds(
     session_factory: SessionFactory, token_hash: str, statement_limit: StatementLimit
 ) -> None:
     with statement_limit(0):
-        found = await find_row(session_factory, token_hash)
+        found = await SESSIONS.find(session_factory, token_hash)
     async with session_factory() as session:
-        assert found == await find_row_in(session, token_hash)
+        assert found == await SESSIONS.find_in(session, token_hash)
     assert found is not None
     assert found.roles == ["a", "ü"]
 
@@ -54,38 +54,38 @@ async def test_unknown_sessions_are_not_found(
     session_factory: SessionFactory, statement_limit: StatementLimit
 ) -> None:
     with statement_limit(0):
-        assert await find_row(session_factory, "unknown") is None
+        assert await SESSIONS.find(session_factory, "unknown") is None
 
 
 async def test_sqlalchemy_repeats_what_a_driver_cannot_read(
     session_factory: SessionFactory, token_hash: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = await find_row(session_factory, token_hash)
+    expected = await SESSIONS.find(session_factory, token_hash)
 
     async def fail(*_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr(session_lookup, "fetch_row", fail)
-    assert await find_row(session_factory, token_hash) == expected
+    monkeypatch.setattr(token_lookup, "fetch_row", fail)
+    assert await SESSIONS.find(session_factory, token_hash) == expected
 
 
 async def test_a_connection_that_was_lost_is_replaced(
     engine: AsyncEngine, session_factory: SessionFactory, token_hash: str
 ) -> None:
-    expected = await find_row(session_factory, token_hash)
+    expected = await SESSIONS.find(session_factory, token_hash)
     async with engine.connect() as connection:
         raw = await connection.get_raw_connection()
         closing = raw.driver_connection.close()  # type: ignore[union-attr]
         if asyncio.iscoroutine(closing):
             await closing
         await connection.invalidate()
-    assert await find_row(session_factory, token_hash) == expected
+    assert await SESSIONS.find(session_factory, token_hash) == expected
 
 
 async def test_parallel_lookups_leave_no_connection_behind(
     engine: AsyncEngine, session_factory: SessionFactory, token_hash: str
 ) -> None:
-    found = await asyncio.gather(*(find_row(session_factory, token_hash) for _ in range(50)))
+    found = await asyncio.gather(*(SESSIONS.find(session_factory, token_hash) for _ in range(50)))
     assert None not in found
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
@@ -93,7 +93,7 @@ async def test_parallel_lookups_leave_no_connection_behind(
 async def test_changes_of_other_transactions_are_seen_at_once(
     session_factory: SessionFactory, token_hash: str
 ) -> None:
-    assert await find_row(session_factory, token_hash) is not None
+    assert await SESSIONS.find(session_factory, token_hash) is not None
     async with session_factory.begin() as session:
         await session.execute(delete(UserAccount))
-    assert await find_row(session_factory, token_hash) is None
+    assert await SESSIONS.find(session_factory, token_hash) is None

@@ -11,6 +11,7 @@ from app.core.auth.principal import Principal
 from app.core.database import SESSION, Session
 from app.core.models import utc_now
 from app.core.users.csrf import reject_cross_site
+from app.core.users.methods import SecondFactorRequiredError, lacks_second_factor
 from app.core.users.roles import RoleScopes
 from app.core.users.session_lookup import SessionRow, find_row, find_row_in
 from app.core.users.sessions import PREFIX, has_ended, touch_interval
@@ -20,12 +21,18 @@ from app.core.users.tokens import hash_token
 COOKIE = "__Host-session"
 # Key in the scope of a request for the id of a session whose use has to be recorded.
 USED_SESSION = "used_session"
+# Key in the claims of a session: whether its user has to add a second factor first.
+RESTRICTED = "restricted"
 
 
 class SessionAuthentication(Authentication):
-    """Identifies callers by the token of a session."""
+    """Identifies callers by the token of a session.
 
-    def __init__(self) -> None:
+    One that has to add a second factor first may use only operations with `allow_restricted`.
+    """
+
+    def __init__(self, *, allow_restricted: bool = False) -> None:
+        self.allow_restricted = allow_restricted
         # app.core.users.openapi adds the cookie as an alternative.
         self.model = HTTPBearer(description="The token of a session")
         self.scheme_name = "bearer"
@@ -36,8 +43,14 @@ class SessionAuthentication(Authentication):
             raise invalid_credentials()
         return await identify_by_session(connection, token)
 
+    def check(self, principal: Principal) -> None:
+        if principal.claims.get(RESTRICTED) and not self.allow_restricted:
+            raise SecondFactorRequiredError
+
 
 authenticate = SessionAuthentication()
+authenticate_restricted = SessionAuthentication(allow_restricted=True)
+"""For the few operations of a caller that has to add a second factor first."""
 
 
 async def read_token(connection: HTTPConnection) -> str:
@@ -77,8 +90,16 @@ async def identify_by_session(connection: HTTPConnection, token: str) -> Princip
     if utc_now() - row.last_seen_at >= touch_interval(get_users_settings()):
         connection.scope[USED_SESSION] = row.session_id
     roles: RoleScopes = connection.app.state.role_scopes
-    claims = {"session_id": row.session_id, "authenticated_at": row.authenticated_at}
-    return Principal(str(row.user_id), roles.scopes(row.roles), claims)
+    methods = tuple(row.methods.split())
+    is_restricted = lacks_second_factor(methods)
+    claims = {
+        "session_id": row.session_id,
+        "authenticated_at": row.authenticated_at,
+        "methods": methods,
+        RESTRICTED: is_restricted,
+    }
+    scopes = frozenset() if is_restricted else roles.scopes(row.roles)
+    return Principal(str(row.user_id), scopes, claims)
 
 
 def invalid_credentials() -> UnauthorizedError:

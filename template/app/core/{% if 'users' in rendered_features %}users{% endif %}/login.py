@@ -1,6 +1,7 @@
 """Logins: whatever proved who the caller is, they end in `complete_login`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import delete, select
 
@@ -18,16 +19,20 @@ async def complete_login(
     *,
     methods: Sequence[str],
     replaces: str | None = None,
+    authenticated_at: datetime | None = None,
 ) -> str:
     """Start a session in a transaction and return its token; the only place that does.
 
     The account is locked: see `lock_account`. `methods` are what proved who the caller is, such as
-    `["password", "totp"]`, for the audit log. The session with the token `replaces` ends.
+    `["password", "totp"]`, at `authenticated_at`, by default now. The session with the token
+    `replaces` ends.
     """
     if replaces:
         await end_session(session, replaces)
     await _end_excess_sessions(session, account)
-    token = await start_session(session, account.id, device)
+    token = await start_session(
+        session, account.id, device, methods=methods, authenticated_at=authenticated_at
+    )
     audit("login", user_id=str(account.id), methods=list(methods), address=device.address)
     return token
 

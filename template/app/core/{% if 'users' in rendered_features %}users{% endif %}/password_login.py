@@ -7,15 +7,12 @@ from app.core.auth.errors import UnauthorizedError
 from app.core.database import Session
 from app.core.users.accounts import find_by_email, lock_account
 from app.core.users.login import complete_login
+from app.core.users.methods import PASSWORD
 from app.core.users.models import UserAccount
-from app.core.users.one_time_tokens import Purpose, new_one_time_token, store_token
 from app.core.users.passwords import get_password_hasher
-from app.core.users.second_factors import second_factors
+from app.core.users.second_factors import second_factors, start_second_step
 from app.core.users.sessions import Device
 from app.core.users.throttle import Throttle
-
-# Seconds in which a second factor has to follow.
-CHALLENGE_LIFETIME = 300
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class PasswordLogin:
             return await self._challenge(account, factors)
         await self.throttle.forgive_login(self.session, email)
         token = await complete_login(
-            self.session, account, device, methods=["password"], replaces=replaces
+            self.session, account, device, methods=[PASSWORD], replaces=replaces
         )
         return LoginResult(token)
 
@@ -73,9 +70,5 @@ class PasswordLogin:
         return account
 
     async def _challenge(self, account: UserAccount, factors: list[str]) -> LoginResult:
-        challenge = new_one_time_token(Purpose.LOGIN)
-        await store_token(
-            self.session, challenge, Purpose.LOGIN, account.email, account.id, CHALLENGE_LIFETIME
-        )
-        audit("second factor required", user_id=str(account.id), factors=factors)
+        challenge = await start_second_step(self.session, account, methods=[PASSWORD])
         return LoginResult(challenge=challenge, second_factors=factors)

@@ -27,6 +27,7 @@ class SessionRow(NamedTuple):
     session_id: UUID
     user_id: UUID
     authenticated_at: datetime
+    methods: str
     last_seen_at: datetime
     expires_at: datetime
     roles: list[str]
@@ -35,8 +36,8 @@ class SessionRow(NamedTuple):
 
 # In the order of SessionRow.
 COLUMNS = (
-    *(SESSION.c.id, SESSION.c.user_id, SESSION.c.authenticated_at, SESSION.c.last_seen_at),
-    *(SESSION.c.expires_at, ACCOUNT.c.roles, ACCOUNT.c.deactivated_at),
+    *(SESSION.c.id, SESSION.c.user_id, SESSION.c.authenticated_at, SESSION.c.methods),
+    *(SESSION.c.last_seen_at, SESSION.c.expires_at, ACCOUNT.c.roles, ACCOUNT.c.deactivated_at),
 )
 FIND = (
     select(*COLUMNS)

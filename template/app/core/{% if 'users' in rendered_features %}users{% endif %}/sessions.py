@@ -1,6 +1,6 @@
 """Sessions: each login has one, which ends by logout, after idle time, or at its end."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -40,7 +40,14 @@ class Device:
     address: str | None = None
 
 
-async def start_session(session: Session, user_id: UUID, device: Device) -> str:
+async def start_session(
+    session: Session,
+    user_id: UUID,
+    device: Device,
+    *,
+    methods: Iterable[str] = (),
+    authenticated_at: datetime | None = None,
+) -> str:
     """Insert a session in a transaction and return its token, which is stored nowhere.
 
     Only app.core.users.login.complete_login may call it.
@@ -53,7 +60,8 @@ async def start_session(session: Session, user_id: UUID, device: Device) -> str:
         user_agent=device.user_agent and device.user_agent[:USER_AGENT_LENGTH],
         address=device.address and device.address[:ADDRESS_LENGTH],
         created_at=now,
-        authenticated_at=now,
+        authenticated_at=authenticated_at or now,
+        methods=" ".join(methods),
         last_seen_at=now,
         expires_at=now + timedelta(seconds=get_users_settings().session_lifetime),
     )

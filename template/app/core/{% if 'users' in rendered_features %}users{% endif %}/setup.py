@@ -7,9 +7,16 @@ from fastapi import FastAPI
 from app.core.auth.private_responses import install_private_responses
 from app.core.middleware.cors import CORSSettings
 from app.core.settings import SettingsError, read_settings
-from app.core.users import account_router, administration_router, login_router
+from app.core.users import (
+    account_router,
+    administration_router,
+    factor_router,
+    login_router,
+    second_step_router,
+)
 from app.core.users.activity import install_session_activity
 from app.core.users.csrf import TrustedOrigins
+from app.core.users.factor_settings import get_factor_settings
 from app.core.users.openapi import add_cookie_scheme
 from app.core.users.passwords import get_password_hasher
 from app.core.users.roles import RoleScopes
@@ -21,13 +28,20 @@ def install_users(app: FastAPI, roles: Mapping[str, Collection[str]]) -> None:
     check_sign_up_roles(roles)
     # Now, because it computes a hash.
     get_password_hasher()
+    get_factor_settings()
     app.state.role_scopes = RoleScopes(roles)
     app.state.trusted_origins = TrustedOrigins(read_settings(CORSSettings))
     install_session_activity(app)
     install_private_responses(app, vary="Authorization, Cookie")
     add_cookie_scheme(app)
-    for module in (login_router, account_router, administration_router):
-        app.include_router(module.router)
+    for router in (
+        login_router.router,
+        second_step_router.router,
+        account_router.router,
+        factor_router.router,
+        administration_router.router,
+    ):
+        app.include_router(router)
 
 
 def check_sign_up_roles(roles: Collection[str]) -> None:

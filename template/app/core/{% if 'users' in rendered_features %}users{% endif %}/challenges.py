@@ -47,9 +47,14 @@ async def use_challenge(
     return int(getattr(result, "rowcount", 0)) == 1
 
 
-async def delete_challenges(session: Session, user_id: UUID) -> None:
-    """Invalidate the half-finished logins and ceremonies of an account."""
-    await session.execute(delete(CHALLENGE).where(CHALLENGE.c.user_id == user_id))
+async def delete_challenges(
+    session: Session, user_id: UUID, session_id: UUID | None = None
+) -> None:
+    """Invalidate the half-finished logins and ceremonies of an account, or those of a session."""
+    statement = delete(CHALLENGE).where(CHALLENGE.c.user_id == user_id)
+    if session_id is not None:
+        statement = statement.where(CHALLENGE.c.session_id == session_id)
+    await session.execute(statement)
 
 
 async def delete_expired_challenges(session: Session) -> None:

@@ -12,7 +12,8 @@ from app.core.routing import APIRouter
 from app.core.users.authentication import authenticate_restricted
 from app.core.users.cookies import set_session_cookie
 from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep
-from app.core.users.factor_changes import Added, FactorChanges
+from app.core.users.factor_change import Added
+from app.core.users.factor_changes import FactorChanges
 from app.core.users.factor_overview import get_overview
 from app.core.users.factor_schemas import (
     FactorAddedResponse,

@@ -9,8 +9,10 @@ PASSWORD = "password"  # noqa: S105
 TOTP = "totp"
 PASSKEY = "passkey"
 RECOVERY_CODE = "recovery_code"
+# What another OpenID Connect provider vouches for.
+PROVIDER_SECOND_FACTOR = "provider_second_factor"
 # A passkey alone logs in only if it has verified its user, by a PIN for example: two factors.
-SECOND_FACTORS = frozenset({TOTP, PASSKEY, RECOVERY_CODE})
+SECOND_FACTORS = frozenset({TOTP, PASSKEY, RECOVERY_CODE, PROVIDER_SECOND_FACTOR})
 
 
 class SecondFactorRequiredError(ForbiddenError):

@@ -148,6 +148,8 @@ class UserChallenge(Base):
     )
     # What a half-finished login has already proved, such as "password".
     methods: Mapped[str] = mapped_column(String(100), default="")
+    # When, if that was not just now.
+    authenticated_at: Mapped[datetime | None]
     # Wrong answers to a half-finished login.
     attempts: Mapped[int] = mapped_column(default=0)
     expires_at: Mapped[datetime] = mapped_column(index=True)

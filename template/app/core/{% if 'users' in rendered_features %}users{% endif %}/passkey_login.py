@@ -34,7 +34,7 @@ class PasskeyLogin:
 
         Raises TooManyRequestsError.
         """
-        await self.throttle.count_passkey_login()
+        await self.throttle.count_passkey_challenge()
         return await start_asserting(self.session, LOGIN)
 
     async def finish(self, credential: Options, device: Device, replaces: str | None = None) -> str:

@@ -73,12 +73,11 @@ async def rename_passkey(session: Session, user_id: UUID, passkey_id: UUID, name
     await session.flush()
 
 
-async def delete_passkey(session: Session, user_id: UUID, passkey_id: UUID) -> str:
-    """Delete a passkey of the account and return its name; raises NotFoundError."""
+async def delete_passkey(session: Session, user_id: UUID, passkey_id: UUID) -> None:
+    """Delete a passkey of the account; raises NotFoundError."""
     passkey = await _get(session, user_id, passkey_id)
     await session.delete(passkey)
     await session.flush()
-    return passkey.name
 
 
 async def delete_passkeys(session: Session, user_id: UUID) -> None:

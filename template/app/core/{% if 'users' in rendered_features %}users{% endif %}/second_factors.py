@@ -1,6 +1,7 @@
 """Second factors of accounts: which there are, and whether an answer proves one."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -52,13 +53,26 @@ async def list_methods(session: Session, user_id: UUID) -> list[str]:
     return [*methods, RECOVERY_CODE] if methods and has_code else methods
 
 
-async def start_second_step(session: Session, account: UserAccount, methods: list[str]) -> str:
+async def start_second_step(
+    session: Session,
+    account: UserAccount,
+    methods: list[str],
+    authenticated_at: datetime | None = None,
+) -> str:
     """Return a challenge that a second factor has to answer to complete a login.
 
-    `methods` are those that the login has proved; it must not start a session.
+    `methods` are those that the login has proved, at `authenticated_at`, by default now; it must
+    not start a session.
     """
     challenge = new_token("login_")
-    await add_challenge(session, challenge, LOGIN, user_id=account.id, methods=" ".join(methods))
+    await add_challenge(
+        session,
+        challenge,
+        LOGIN,
+        user_id=account.id,
+        methods=" ".join(methods),
+        authenticated_at=authenticated_at,
+    )
     audit("second factor required", user_id=str(account.id), methods=methods)
     return challenge
 

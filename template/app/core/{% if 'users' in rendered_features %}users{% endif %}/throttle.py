@@ -96,7 +96,7 @@ class Throttle:
         for key in factor_limits(get_users_settings(), user_id):
             await session.execute(delete(TABLE).where(TABLE.c.key_hash == key_hash(key)))
 
-    async def count_passkey_login(self) -> None:
+    async def count_passkey_challenge(self) -> None:
         """Count a request for a challenge, each of which is a row. Raises TooManyRequestsError."""
         limits = {f"passkey from {self.address}": PASSKEY_CHALLENGES}
         await self._count(limits, "passkey challenge")

@@ -25,7 +25,7 @@ from webauthn.helpers.structs import (
 
 from app.core.auth.audit import audit
 from app.core.database import Session
-from app.core.users.challenges import add_challenge, use_challenge
+from app.core.users.challenges import add_challenge, delete_challenges, use_challenge
 from app.core.users.factor_settings import (
     get_factor_settings,
     passkey_domain,
@@ -59,6 +59,8 @@ async def start_adding(
     """Return the options of `navigator.credentials.create()` for a new passkey."""
     challenge = secrets.token_bytes(CHALLENGE_BYTES)
     keys = await find_keys(session, account.id)
+    # A session has one at a time.
+    await delete_challenges(session, account.id, session_id)
     options = webauthn.generate_registration_options(
         rp_id=passkey_domain(),
         rp_name=application,

@@ -18,7 +18,7 @@ CONTEXT: dict[str, object] = {
     "email": "ada@example.com",
     "new_email": "<b>bob@example.com</b>",
     "hours": 1,
-    "factor": "The passkey <b>Phone</b>",
+    "factor": "A passkey",
     "left": 9,
 }
 

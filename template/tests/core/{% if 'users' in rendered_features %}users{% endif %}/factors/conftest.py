@@ -9,7 +9,7 @@ import pyotp
 import pytest
 
 from app.core.models import utc_now
-from app.core.users import challenges, confirmation, second_step, sessions, throttle, totp
+from app.core.users import challenges, confirmation, guesses, sessions, throttle, totp
 from app.core.users.factor_settings import get_factor_settings
 from app.core.users.models import UserAccount
 from tests.core.users.conftest import ADA, AUTH, PASSWORD, CreateAccount
@@ -33,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(utc_now())
-    for module in (challenges, confirmation, second_step, sessions, throttle, totp):
+    for module in (challenges, confirmation, guesses, sessions, throttle, totp):
         monkeypatch.setattr(module, "utc_now", lambda: clock.now)
     return clock
 

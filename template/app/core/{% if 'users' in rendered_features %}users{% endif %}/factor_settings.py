@@ -9,7 +9,12 @@ from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from app.core.settings import CommaSeparated, EnvironmentSettings, read_settings
+from app.core.settings import (
+    CommaSeparated,
+    EnvironmentSettings,
+    SettingsError,
+    read_settings,
+)
 from app.core.users.settings import get_users_settings
 
 GENERATE_KEY = (
@@ -19,6 +24,8 @@ GENERATE_KEY = (
 ORIGIN = re.compile(
     r"https://[^\s/?#@]+|http://localhost(:\d+)?|android:apk-key-hash:[A-Za-z0-9_-]{43}"
 )
+
+ORIGIN_OF_PAGES = re.compile("https?://")
 
 
 def check_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -60,7 +67,7 @@ class SecondFactorSettings(EnvironmentSettings, env_prefix="USERS_"):
     """Keys that encrypt the secrets of authenticator apps, which need one; the first encrypts."""
     challenge_lifetime: int = Field(default=300, ge=30, le=600)
     """Seconds to answer a challenge: the second step of a login, or the use of a passkey."""
-    passkey_rp_id: str = ""
+    passkey_rp_id: str | None = Field(default=None, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")
     """Domain of passkeys, by default the host of USERS_LINK_URL; a change invalidates them."""
     passkey_origins: Annotated[CommaSeparated, AfterValidator(check_origins)] = ()
     """Origins of pages that may use passkeys, by default that of USERS_LINK_URL."""
@@ -70,6 +77,17 @@ class SecondFactorSettings(EnvironmentSettings, env_prefix="USERS_"):
 def get_factor_settings() -> SecondFactorSettings:
     """Return the settings, read once; raises what `read_settings` does."""
     return read_settings(SecondFactorSettings)
+
+
+def check_passkey_settings() -> None:
+    """Raise SettingsError if browsers would reject passkeys on some of the pages."""
+    domain = passkey_domain()
+    for origin in passkey_origins():
+        host = urlsplit(origin).hostname or ""
+        if ORIGIN_OF_PAGES.match(origin) and host != domain and not host.endswith(f".{domain}"):
+            raise SettingsError(
+                f"USERS_PASSKEY_RP_ID: '{domain}' is not the domain of {origin}, or a parent of it"
+            )
 
 
 def passkey_domain() -> str:

@@ -16,7 +16,7 @@ from app.core.users import (
 )
 from app.core.users.activity import install_session_activity
 from app.core.users.csrf import TrustedOrigins
-from app.core.users.factor_settings import get_factor_settings
+from app.core.users.factor_settings import check_passkey_settings
 from app.core.users.openapi import add_cookie_scheme
 from app.core.users.passwords import get_password_hasher
 from app.core.users.roles import RoleScopes
@@ -28,7 +28,7 @@ def install_users(app: FastAPI, roles: Mapping[str, Collection[str]]) -> None:
     check_sign_up_roles(roles)
     # Now, because it computes a hash.
     get_password_hasher()
-    get_factor_settings()
+    check_passkey_settings()
     app.state.role_scopes = RoleScopes(roles)
     app.state.trusted_origins = TrustedOrigins(read_settings(CORSSettings))
     install_session_activity(app)

@@ -141,3 +141,10 @@ async def test_challenges_are_limited_by_address(client: httpx2.AsyncClient, clo
     assert statuses == [200] * 200 + [429] * 2
     clock.forward(60)
     assert (await client.post(f"{AUTH}/passkey-options")).status_code == 200
+
+
+async def test_challenges_of_second_steps_are_limited_by_address(passkey_user: Person) -> None:
+    body = {"challenge": await passkey_user.start_login()}
+    path = f"{AUTH}/second-factor/passkey-options"
+    statuses = [(await passkey_user.client.post(path, json=body)).status_code for _ in range(201)]
+    assert statuses == [200] * 200 + [429]

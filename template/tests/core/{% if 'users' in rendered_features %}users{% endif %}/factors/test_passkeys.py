@@ -110,6 +110,12 @@ async def test_the_challenge_of_another_session_adds_no_passkey(person: Person) 
     assert await finish(person, person.passkey.create(options)) == 422
 
 
+async def test_new_options_invalidate_those_before(person: Person) -> None:
+    old, new = await options_of(person), await options_of(person)
+    assert await finish(person, person.passkey.create(old)) == 422
+    assert await finish(person, person.passkey.create(new)) == 201
+
+
 async def test_the_challenge_of_another_account_adds_no_passkey(
     person: Person, create_person: CreatePerson
 ) -> None:

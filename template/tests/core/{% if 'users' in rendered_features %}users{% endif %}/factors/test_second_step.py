@@ -1,5 +1,6 @@
 """The second step of a login, and attempts to go round it."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -11,6 +12,7 @@ from app.core.database import SessionFactory
 from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.users.models import UserAccount, UserChallenge, UserSession
+from app.core.users.second_factors import start_second_step
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
     ADA,
@@ -22,7 +24,7 @@ from tests.core.users.conftest import (
     ReadMail,
     from_address,
 )
-from tests.core.users.factors.conftest import CreatePerson, Person
+from tests.core.users.factors.conftest import FACTORS, CreatePerson, Person
 
 WRONG = "000000"
 
@@ -391,3 +393,16 @@ async def test_invalid_answers_are_not_echoed(app_user: Person) -> None:
     assert response.status_code == 422
     assert "ccc" not in response.text
     assert "sss" not in response.text
+
+
+async def test_a_first_step_that_is_long_ago_makes_no_recent_login(
+    app_user: Person, session_factory: SessionFactory
+) -> None:
+    """Such as that of a provider whose user has been logged in for days."""
+    days_ago = app_user.clock.now - timedelta(days=3)
+    async with session_factory.begin() as session:
+        account = await session.get_one(UserAccount, app_user.account.id)
+        challenge = await start_second_step(session, account, ["provider"], days_ago)
+    app_user.use_token(await app_user.finish_login(challenge, method="totp", code=app_user.code()))
+    assert (await app_user.get(f"{AUTH}/me")).status_code == 200
+    assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 403

@@ -10,6 +10,7 @@ from app.core.database import SessionFactory
 from app.core.settings import SettingsError
 from app.core.users.encryption import UndecryptableError, decrypt, encrypt
 from app.core.users.factor_settings import (
+    check_passkey_settings,
     get_factor_settings,
     passkey_domain,
     passkey_origins,
@@ -86,3 +87,37 @@ def test_passkeys_belong_to_the_web_application(
     configure(link_url=url)
     assert passkey_domain() == domain
     assert passkey_origins() == [origin]
+
+
+@pytest.mark.parametrize(
+    ("domain", "origins"),
+    [
+        ("example.com", ""),
+        ("app.example.com", "https://app.example.com,https://admin.app.example.com"),
+        ("example.com", f"https://www.example.com,android:apk-key-hash:{'A' * 43}"),
+        ("localhost", "http://localhost:5173"),
+    ],
+)
+def test_passkeys_may_have_a_parent_domain(
+    set_factors: SetVariables, domain: str, origins: str
+) -> None:
+    set_factors(passkey_rp_id=domain, passkey_origins=origins)
+    check_passkey_settings()
+
+
+@pytest.mark.parametrize(
+    ("domain", "origins"),
+    [
+        ("www.example.com", ""),
+        ("ample.com", ""),
+        ("example.com", "https://example.com.evil.com"),
+        ("https://example.com", ""),
+        ("Example.com", ""),
+    ],
+)
+def test_domains_that_browsers_reject_are_errors(
+    set_factors: SetVariables, domain: str, origins: str
+) -> None:
+    set_factors(passkey_rp_id=domain, passkey_origins=origins)
+    with pytest.raises(SettingsError, match="USERS_PASSKEY_RP_ID"):
+        check_passkey_settings()

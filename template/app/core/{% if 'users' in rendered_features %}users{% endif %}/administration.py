@@ -15,6 +15,8 @@ from app.core.pagination import PageQuery, PageResult
 from app.core.repository import Repository
 from app.core.users.accounts import create_account
 from app.core.users.api_keys import revoke_api_keys
+from app.core.users.confirmation import require_recent_login
+from app.core.users.factor_reset import reset_second_factors
 from app.core.users.jobs import send_invitation
 from app.core.users.models import UserAccount
 from app.core.users.one_time_tokens import delete_tokens
@@ -97,6 +99,14 @@ class UserAdministration:
         account = await self._get_for_change(key)
         await end_sessions(self.session, key)
         self._audit("user's sessions ended", account)
+
+    async def reset_second_factors(self, key: UUID) -> None:
+        """Delete the second factors of an account, and end its sessions.
+
+        Raises what `require_recent_login` raises.
+        """
+        require_recent_login(self.principal)
+        await reset_second_factors(self.session, await self._get_for_change(key))
 
     async def delete(self, key: UUID, if_match: str | None) -> None:
         account = await self._get_for_change(key)

@@ -77,6 +77,12 @@ async def activate(users: Administration, user_id: UUID, response: Response) -> 
     return set_etag(response, await users.activate(user_id))
 
 
+@router.delete("/{user_id:uuid}/second-factors", status_code=204, dependencies=WRITE)
+async def reset_second_factors(users: Administration, user_id: UUID) -> None:
+    """Delete all second factors of an account that has lost them, and end its sessions."""
+    await users.reset_second_factors(user_id)
+
+
 @router.delete("/{user_id:uuid}/sessions", status_code=204, dependencies=WRITE)
 async def end_sessions(users: Administration, user_id: UUID) -> None:
     """End all sessions of an account."""

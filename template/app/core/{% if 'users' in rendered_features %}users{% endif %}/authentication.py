@@ -19,6 +19,7 @@ from app.core.users.api_key_authentication import key_principal
 from app.core.users.api_key_lookup import API_KEYS
 from app.core.users.api_keys import API_KEY
 from app.core.users.csrf import reject_cross_site
+from app.core.users.methods import SecondFactorRequiredError, lacks_second_factor
 from app.core.users.roles import RoleScopes
 from app.core.users.session_lookup import SESSIONS
 from app.core.users.sessions import PREFIX, has_ended, touch_interval, touch_session
@@ -27,12 +28,18 @@ from app.core.users.token_lookup import RowT, TokenLookup
 from app.core.users.tokens import hash_token
 
 COOKIE = "__Host-session"
+# Key in the claims of a session: whether its user has to add a second factor first.
+RESTRICTED = "restricted"
 
 
 class SessionAuthentication(Authentication):
-    """Identifies callers by the token of a session, or by an API key."""
+    """Identifies callers by the token of a session, or by an API key.
 
-    def __init__(self) -> None:
+    One that has to add a second factor first may use only operations with `allow_restricted`.
+    """
+
+    def __init__(self, *, allow_restricted: bool = False) -> None:
+        self.allow_restricted = allow_restricted
         # app.core.users.openapi adds the cookie as an alternative.
         self.model = HTTPBearer(description="The token of a session, or an API key")
         self.scheme_name = "bearer"
@@ -46,8 +53,14 @@ class SessionAuthentication(Authentication):
             return await identify_by_api_key(connection, token)
         raise invalid_credentials()
 
+    def check(self, principal: Principal) -> None:
+        if principal.claims.get(RESTRICTED) and not self.allow_restricted:
+            raise SecondFactorRequiredError
+
 
 authenticate = SessionAuthentication()
+authenticate_restricted = SessionAuthentication(allow_restricted=True)
+"""For the few operations of a caller that has to add a second factor first."""
 
 
 async def read_token(connection: HTTPConnection) -> str:
@@ -87,8 +100,16 @@ async def identify_by_session(connection: HTTPConnection, token: str) -> Princip
     if utc_now() - row.last_seen_at >= touch_interval(get_users_settings()):
         record_use(connection, partial(touch_session, session_id=row.session_id))
     roles: RoleScopes = connection.app.state.role_scopes
-    claims = {"session_id": row.session_id, "authenticated_at": row.authenticated_at}
-    return Principal(str(row.user_id), roles.scopes(row.roles), claims)
+    methods = tuple(row.methods.split())
+    is_restricted = lacks_second_factor(methods)
+    claims = {
+        "session_id": row.session_id,
+        "authenticated_at": row.authenticated_at,
+        "methods": methods,
+        RESTRICTED: is_restricted,
+    }
+    scopes = frozenset() if is_restricted else roles.scopes(row.roles)
+    return Principal(str(row.user_id), scopes, claims)
 
 
 async def identify_by_api_key(connection: HTTPConnection, key: str) -> Principal:

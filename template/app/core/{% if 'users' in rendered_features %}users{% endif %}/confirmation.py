@@ -8,6 +8,7 @@ from app.core.auth.errors import ForbiddenError
 from app.core.auth.principal import Principal
 from app.core.database import StoredRow
 from app.core.models import utc_now
+from app.core.users.methods import has_second_factor
 from app.core.users.passwords import get_password_hasher
 from app.core.users.settings import get_users_settings
 from app.core.users.throttle import Throttle
@@ -64,11 +65,13 @@ async def confirm(
 ) -> None:
     """Require the current password or, without one, a recent login, from a sensitive change.
 
+    After a login with a second factor, a password alone is less, and the login has to be recent.
+
     Call it before the transaction of the request starts. Raises WrongPasswordError,
     LoginRequiredError, TooManyRequestsError and, for a caller without a session, ForbiddenError.
     """
     session_id(principal)
-    if password is None:
+    if password is None or has_second_factor(principal.claims["methods"]):
         require_recent_login(principal)
-    else:
+    if password is not None:
         await require_password(throttle, account, password)

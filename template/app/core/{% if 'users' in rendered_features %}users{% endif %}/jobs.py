@@ -11,6 +11,7 @@ from app.core.jobs import job, schedule
 from app.core.mail import send_mail
 from app.core.users.accounts import find_by_email, find_by_id
 from app.core.users.api_keys import delete_expired_api_keys
+from app.core.users.challenges import delete_expired_challenges
 from app.core.users.links import send_link, site
 from app.core.users.one_time_tokens import Purpose, delete_expired_tokens
 from app.core.users.sessions import delete_ended_sessions
@@ -67,6 +68,7 @@ async def delete_expired(session: Session) -> None:
     """Delete sessions, keys, tokens, logins and counts of attempts that have expired."""
     await delete_ended_sessions(session)
     await delete_expired_tokens(session)
+    await delete_expired_challenges(session)
     await delete_expired_throttles(session)
     await delete_expired_api_keys(session)
     await delete_expired_logins(session)

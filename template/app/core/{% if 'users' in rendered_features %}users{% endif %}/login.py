@@ -30,7 +30,9 @@ async def complete_login(
     if replaces:
         await end_session(session, replaces)
     await _end_excess_sessions(session, account)
-    token = await start_session(session, account.id, device, authenticated_at=authenticated_at)
+    token = await start_session(
+        session, account.id, device, methods=methods, authenticated_at=authenticated_at
+    )
     audit("login", user_id=str(account.id), methods=list(methods), address=device.address)
     return token
 

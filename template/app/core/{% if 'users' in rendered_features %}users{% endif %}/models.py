@@ -1,9 +1,9 @@
-"""The tables of accounts, their sessions and one-time tokens, and of throttled attempts."""
+"""The tables of accounts, their sessions, one-time tokens and second factors, and of attempts."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
@@ -28,6 +28,8 @@ class UserAccount(Versioned, Entity):
     # Keys of ROLES in app/roles.py.
     roles: Mapped[list[str]] = mapped_column(JSON, default=list)
     deactivated_at: Mapped[datetime | None]
+    # Wrong codes after a right password, since the last login with a right one.
+    code_failures: Mapped[int] = mapped_column(default=0)
 
 
 class UserSession(Base):
@@ -45,6 +47,8 @@ class UserSession(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     # When the caller last proved who they are, by a password for example.
     authenticated_at: Mapped[datetime] = mapped_column(default=utc_now)
+    # How, separated by spaces, such as "password totp".
+    methods: Mapped[str] = mapped_column(String(100), default="")
     # Written at most once per tenth of the idle time.
     last_seen_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
@@ -134,3 +138,76 @@ class UserThrottle(Base):
     attempts: Mapped[float]
     retry_at: Mapped[datetime]
     updated_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class UserTOTP(Base):
+    """The authenticator app of an account; it is a factor once a code has confirmed it."""
+
+    __tablename__ = "user_totp"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True
+    )
+    # By app.core.users.encryption: whoever reads the database cannot compute codes.
+    encrypted_secret: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    confirmed_at: Mapped[datetime | None]
+    # The time step of the last code that was accepted: only later ones are.
+    last_step: Mapped[int | None]
+
+
+class UserPasskey(Entity):
+    """A passkey or a security key of an account."""
+
+    __tablename__ = "user_passkey"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user_account.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str] = mapped_column(String(100))
+    # Unique, instead of the id, whose 1023 bytes no index of MySQL can hold.
+    credential_hash: Mapped[str] = mapped_column(HASH, unique=True)
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary)
+    # https://www.rfc-editor.org/rfc/rfc9052#section-7
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    # Those of most passkeys never count.
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    # How browsers reach it, such as "usb" and "internal".
+    transports: Mapped[list[str]] = mapped_column(JSON)
+    last_used_at: Mapped[datetime | None]
+
+
+class UserRecoveryCode(Base):
+    """A code that replaces a lost factor once; using it deletes the row."""
+
+    __tablename__ = "user_recovery_code"
+
+    code_hash: Mapped[str] = mapped_column(HASH, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("user_account.id", ondelete="CASCADE"), index=True
+    )
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class UserChallenge(Base):
+    """A challenge that is answered once: a half-finished login, or a ceremony of a passkey."""
+
+    __tablename__ = "user_challenge"
+
+    challenge_hash: Mapped[str] = mapped_column(HASH, primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(40))
+    # NULL for a login by a passkey, which tells the account.
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("user_account.id", ondelete="CASCADE"), index=True
+    )
+    # The session that adds a passkey.
+    session_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("user_session.id", ondelete="CASCADE"), index=True
+    )
+    # What a half-finished login has already proved, such as "password".
+    methods: Mapped[str] = mapped_column(String(100), default="")
+    # When, if that was not just now.
+    authenticated_at: Mapped[datetime | None]
+    # Wrong answers to a half-finished login.
+    attempts: Mapped[int] = mapped_column(default=0)
+    expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -1,4 +1,4 @@
-"""Tokens that work once: those of links in mails, and of logins that lack a second factor."""
+"""Tokens that work once, of links in mails."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -10,6 +10,7 @@ from sqlalchemy import CursorResult, Table, bindparam, delete, select
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ErrorDetail, InvalidError
 from app.core.models import utc_now
+from app.core.users.challenges import delete_challenges
 from app.core.users.models import UserToken
 from app.core.users.tokens import hash_token, new_token
 
@@ -21,7 +22,6 @@ class Purpose(StrEnum):
     INVITATION = "invitation"
     PASSWORD_RESET = "password_reset"  # noqa: S105
     EMAIL_CHANGE = "email_change"
-    LOGIN = "login"
 
 
 TABLE = cast(Table, UserToken.__table__)
@@ -87,8 +87,9 @@ def _parameters(token: str, purpose: Purpose) -> dict[str, object]:
 
 
 async def delete_tokens(session: Session, user_id: UUID) -> None:
-    """Delete all tokens of an account."""
+    """Delete all tokens of an account, and those of half-finished logins."""
     await session.execute(delete(TABLE).where(TABLE.c.user_id == user_id))
+    await delete_challenges(session, user_id)
 
 
 async def delete_expired_tokens(session: Session) -> None:

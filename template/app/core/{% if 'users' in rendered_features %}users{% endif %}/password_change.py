@@ -9,6 +9,7 @@ from app.core.users.accounts import find_own, lock_account
 from app.core.users.confirmation import require_password, require_recent_login, session_id
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
+from app.core.users.methods import has_second_factor
 from app.core.users.one_time_tokens import delete_tokens
 from app.core.users.password_rules import check_new_password
 from app.core.users.passwords import get_password_hasher
@@ -50,9 +51,15 @@ class PasswordChange:
         if account is None or account.password_hash != row.password_hash:
             raise UnauthorizedError("The account has changed; log in again.", invalid_token=True)
         account.password_hash = new_hash
+        account.code_failures = 0
         await end_sessions(self.session, account.id)
         await delete_tokens(self.session, account.id)
         await self.throttle.forgive_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
         audit("password changed", user_id=principal.id)
-        return await complete_login(self.session, account, device, methods=["password change"])
+        methods = principal.claims["methods"]
+        # A password alone does not renew a login with two factors.
+        proved_at = principal.claims["authenticated_at"] if has_second_factor(methods) else None
+        return await complete_login(
+            self.session, account, device, methods=methods, authenticated_at=proved_at
+        )

@@ -7,6 +7,7 @@ from app.core.auth.errors import UnauthorizedError
 from app.core.database import Session
 from app.core.users.accounts import find_by_email, lock_account
 from app.core.users.login import complete_login
+from app.core.users.methods import PASSWORD
 from app.core.users.models import UserAccount
 from app.core.users.passwords import get_password_hasher
 from app.core.users.second_factors import second_factors, start_second_step
@@ -49,7 +50,7 @@ class PasswordLogin:
             return await self._challenge(account, factors)
         await self.throttle.forgive_login(self.session, email)
         token = await complete_login(
-            self.session, account, device, methods=["password"], replaces=replaces
+            self.session, account, device, methods=[PASSWORD], replaces=replaces
         )
         return LoginResult(token)
 
@@ -69,5 +70,5 @@ class PasswordLogin:
         return account
 
     async def _challenge(self, account: UserAccount, factors: list[str]) -> LoginResult:
-        challenge = await start_second_step(self.session, account, methods=["password"])
+        challenge = await start_second_step(self.session, account, methods=[PASSWORD])
         return LoginResult(challenge=challenge, second_factors=factors)

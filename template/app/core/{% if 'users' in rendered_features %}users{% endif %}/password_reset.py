@@ -47,6 +47,7 @@ class PasswordReset:
         if account is None or account.email != found.email:
             raise InvalidTokenError
         account.password_hash = password_hash
+        account.code_failures = 0
         mark_verified(account)
         await end_sessions(self.session, account.id)
         await delete_tokens(self.session, account.id)

@@ -19,18 +19,20 @@ class SessionRow(NamedTuple):
     session_id: UUID
     user_id: UUID
     authenticated_at: datetime
+    methods: str
     last_seen_at: datetime
     expires_at: datetime
     roles: list[str]
     deactivated_at: datetime | None
 
 
-# The columns in the order of SessionRow.
+# In the order of SessionRow.
+COLUMNS = (
+    *(SESSION.c.id, SESSION.c.user_id, SESSION.c.authenticated_at, SESSION.c.methods),
+    *(SESSION.c.last_seen_at, SESSION.c.expires_at, ACCOUNT.c.roles, ACCOUNT.c.deactivated_at),
+)
 FIND: Select[*tuple[Any, ...]] = (
-    select(
-        *(SESSION.c.id, SESSION.c.user_id, SESSION.c.authenticated_at, SESSION.c.last_seen_at),
-        *(SESSION.c.expires_at, ACCOUNT.c.roles, ACCOUNT.c.deactivated_at),
-    )
+    select(*COLUMNS)
     .join(ACCOUNT, ACCOUNT.c.id == SESSION.c.user_id)
     .where(SESSION.c.token_hash == bindparam("token_hash"))
 )

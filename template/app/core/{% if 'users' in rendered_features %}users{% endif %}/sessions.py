@@ -1,6 +1,6 @@
 """Sessions: each login has one, which ends by logout, after idle time, or at its end."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -41,7 +41,12 @@ class Device:
 
 
 async def start_session(
-    session: Session, user_id: UUID, device: Device, *, authenticated_at: datetime | None = None
+    session: Session,
+    user_id: UUID,
+    device: Device,
+    *,
+    methods: Iterable[str] = (),
+    authenticated_at: datetime | None = None,
 ) -> str:
     """Insert a session in a transaction and return its token, which is stored nowhere.
 
@@ -56,6 +61,7 @@ async def start_session(
         address=device.address and device.address[:ADDRESS_LENGTH],
         created_at=now,
         authenticated_at=authenticated_at or now,
+        methods=" ".join(methods),
         last_seen_at=now,
         expires_at=now + timedelta(seconds=get_users_settings().session_lifetime),
     )

@@ -11,13 +11,16 @@ from app.core.users import (
     account_router,
     administration_router,
     api_key_router,
+    factor_router,
     identity_router,
     login_router,
     provider_router,
+    second_step_router,
 )
 from app.core.users.activity import install_activity
 from app.core.users.api_key_settings import get_api_key_settings
 from app.core.users.csrf import TrustedOrigins
+from app.core.users.factor_settings import check_passkey_settings
 from app.core.users.openapi import add_cookie_scheme
 from app.core.users.passwords import get_password_hasher
 from app.core.users.providers import install_login_providers
@@ -26,7 +29,9 @@ from app.core.users.settings import get_users_settings
 
 ROUTERS = (
     login_router,
+    second_step_router,
     account_router,
+    factor_router,
     administration_router,
     api_key_router,
     provider_router,
@@ -41,6 +46,7 @@ def install_users(app: FastAPI, roles: Mapping[str, Collection[str]]) -> None:
     install_login_providers(app)
     # Now, because it computes a hash.
     get_password_hasher()
+    check_passkey_settings()
     app.state.role_scopes = RoleScopes(roles)
     app.state.trusted_origins = TrustedOrigins(read_settings(CORSSettings))
     install_activity(app)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import cast
+from uuid import UUID
 
 from sqlalchemy import Table, case, delete, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -64,6 +65,10 @@ class Limit:
         return max(0, attempts - max(0, elapsed.total_seconds()) / self.recovery)
 
 
+# Pages ask for a challenge in advance, to offer passkeys while an address is typed.
+PASSKEY_CHALLENGES = Limit(free=200, first_wait=1, max_wait=60, recovery=3)
+
+
 class Throttle:
     """Counts attempts in transactions of its own; call it before the request starts one."""
 
@@ -86,6 +91,20 @@ class Throttle:
         """Count a login with a provider that is started. Raises TooManyRequestsError."""
         limits = provider_login_limits(get_users_settings(), self.address)
         await self._count(limits, "provider login")
+
+    async def count_second_factor(self, user_id: UUID) -> None:
+        """Count an attempt to guess a code of an account. Raises TooManyRequestsError."""
+        await self._count(factor_limits(get_users_settings(), user_id), "second factor")
+
+    async def forgive_second_factor(self, session: Session, user_id: UUID) -> None:
+        """Forget the attempts to guess a code after a right one, in its transaction."""
+        for key in factor_limits(get_users_settings(), user_id):
+            await session.execute(delete(TABLE).where(TABLE.c.key_hash == key_hash(key)))
+
+    async def count_passkey_challenge(self) -> None:
+        """Count a request for a challenge, each of which is a row. Raises TooManyRequestsError."""
+        limits = {f"passkey from {self.address}": PASSKEY_CHALLENGES}
+        await self._count(limits, "passkey challenge")
 
     async def forgive_login(self, session: Session, account: str) -> None:
         """Forget the attempts of an account after a login, in the login's transaction.
@@ -130,6 +149,16 @@ def login_limits(settings: UsersSettings, account: str, address: str) -> dict[st
         # Many people may share an address, so that it recovers faster.
         f"login from {address}": Limit(by_address, *waits, recovery=waits[1] / by_address),
     }
+
+
+def factor_limits(settings: UsersSettings, user_id: UUID) -> dict[str, Limit]:
+    """Return the limit of guesses of codes by whoever knows the password of an account.
+
+    Not that of logins: strangers who guess passwords must not delay the owner's second step.
+    """
+    waits = settings.login_wait, settings.login_max_wait
+    limit = Limit(settings.login_attempts, *waits, recovery=waits[1])
+    return {f"second factor of {user_id}": limit}
 
 
 def mail_limits(settings: UsersSettings, email: str, address: str) -> dict[str, Limit]:

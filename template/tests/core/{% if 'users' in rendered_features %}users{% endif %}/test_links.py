@@ -23,6 +23,8 @@ CONTEXT: dict[str, object] = {
     "prefix": "app_key_1f09c3d7",
     "scopes": "item:read, item:write",
     "expiry": "2027-01-31",
+    "factor": "A passkey",
+    "left": 9,
 }
 
 
@@ -41,7 +43,7 @@ def test_each_link_has_a_mail() -> None:
         TEMPLATES.get_template(f"users/mails/{link.template}.txt")
         assert link.lifetime(get_users_settings()) > 0
         assert link_url(purpose, "x").startswith("https://app.example.com/")
-    assert {*LINKS} == {*Purpose} - {Purpose.LOGIN}
+    assert {*LINKS} == {*Purpose}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,14 @@ from tests.core.users.conftest import (
 from tests.core.users.fixtures import Authorize
 
 TOKEN_AND_PASSWORD = {"token": "x", "password": PASSWORD}
+SECOND_FACTOR = {"challenge": "x", "method": "totp", "code": "123456"}
+CREDENTIAL = {
+    "id": "AA",
+    "rawId": "AA",
+    "type": "public-key",
+    "response": {"clientDataJSON": "AA", "authenticatorData": "AA", "signature": "AA"},
+}
+NEW_CREDENTIAL = CREDENTIAL | {"response": {"clientDataJSON": "AA", "attestationObject": "AA"}}
 BODIES: dict[str, dict[str, Any]] = {
     f"{AUTH}/sign-up": {"email": ADA},
     f"{AUTH}/verify-email": TOKEN_AND_PASSWORD,
@@ -40,20 +48,40 @@ BODIES: dict[str, dict[str, Any]] = {
     f"{AUTH}/delete-account": {},
     f"{AUTH}/api-keys": {"name": "Backup", "scopes": ["user:write"]},
     f"{AUTH}/identities": {"provider": "corp"},
+    f"{AUTH}/second-factor": SECOND_FACTOR,
+    f"{AUTH}/second-factor/token": SECOND_FACTOR,
+    f"{AUTH}/second-factor/passkey-options": {"challenge": "x"},
+    f"{AUTH}/passkey-login": {"credential": CREDENTIAL},
+    f"{AUTH}/passkey-login/token": {"credential": CREDENTIAL},
+    f"{AUTH}/second-factors/totp/confirm": {"code": "123456"},
+    f"{AUTH}/second-factors/passkeys": {"credential": NEW_CREDENTIAL, "name": "Phone"},
     "/api/v1/users": {"email": "bob@example.com"},
 }
 # Operations without a body.
-WITHOUT_BODY = {f"{AUTH}/logout", f"{AUTH}/logout-everywhere"}
+WITHOUT_BODY = {
+    f"{AUTH}/logout",
+    f"{AUTH}/logout-everywhere",
+    f"{AUTH}/passkey-options",
+    f"{AUTH}/second-factors/passkeys/options",
+    f"{AUTH}/second-factors/recovery-codes",
+    f"{AUTH}/second-factors/totp",
+}
 PUBLIC = {
     "accept_invitation",
     "confirm_email",
     "create_provider_token",
     "create_token",
+    "create_token_with_passkey",
+    "create_token_with_second_factor",
     "finish_provider_login",
     "forgot_password",
+    "get_passkey_options",
+    "get_second_factor_options",
     "list_providers",
+    "log_in_with_passkey",
     "login",
     "logout",
+    "prove_second_factor",
     "reset_password",
     "sign_up",
     "start_provider_login",
@@ -116,7 +144,7 @@ def test_the_document_is_the_same_each_time(app: FastAPI) -> None:
 
 async def test_all_responses_are_private(app: FastAPI, client: httpx2.AsyncClient) -> None:
     for path, method, _ in operations(app):
-        url = re.sub(r"\{\w+_id\}", "0" * 32, path).replace("{name}", "corp")
+        url = re.sub(r"\{\w+\}", "0" * 32, path.replace("{name}", "corp"))
         response = await client.request(method, url, json={})
         assert response.headers["Cache-Control"] == "no-store", (method, path)
         assert {"Authorization", "Cookie"} <= {*response.headers["Vary"].split(", ")}

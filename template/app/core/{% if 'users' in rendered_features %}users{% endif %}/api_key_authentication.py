@@ -1,13 +1,12 @@
 """Callers with API keys, and which operations accept them."""
 
+from collections.abc import Collection
 from functools import partial
 
-from fastapi.dependencies.models import Dependant
 from fastapi.requests import HTTPConnection
 from structlog.contextvars import bind_contextvars
 
 from app.core.auth.audit import audit
-from app.core.auth.authentication import Authentication
 from app.core.auth.errors import ForbiddenError
 from app.core.auth.principal import Principal
 from app.core.models import utc_now
@@ -17,6 +16,10 @@ from app.core.users.api_keys import TOUCH_INTERVAL, touch_api_key
 from app.core.users.roles import RoleScopes
 
 ACCOUNTS = "app.core.users."
+# Key in the claims of a caller with a key.
+API_KEY_ID = "api_key_id"
+# Key in the scope of a request whose operation has required a scope.
+HAS_SCOPE = "has_required_scope"
 
 
 class SessionRequiredError(ForbiddenError):
@@ -29,33 +32,33 @@ class SessionRequiredError(ForbiddenError):
 def key_principal(connection: HTTPConnection, row: ApiKeyRow) -> Principal:
     """Return the caller with a key: never with more scopes than the account has now.
 
-    Raises SessionRequiredError if the operation does not accept API keys.
+    Raises SessionRequiredError for an operation of this package: those manage sessions, passwords,
+    addresses, factors, keys and accounts, so that whoever finds a key could keep the account.
     """
     bind_contextvars(api_key_id=str(row.id))
-    if not accepts_api_keys(connection):
+    module = str(getattr(connection.scope.get("endpoint"), "__module__", ACCOUNTS))
+    if module.startswith(ACCOUNTS):
         audit("API key rejected", user_id=str(row.user_id))
         raise SessionRequiredError
     if row.last_used_at is None or utc_now() - row.last_used_at >= TOUCH_INTERVAL:
         record_use(connection, partial(touch_api_key, key_id=row.id))
     roles: RoleScopes = connection.app.state.role_scopes
     scopes = roles.scopes(row.roles).intersection(row.scopes)
-    return Principal(str(row.user_id), scopes, {"api_key_id": row.id})
+    return Principal(str(row.user_id), scopes, {API_KEY_ID: row.id})
 
 
-def accepts_api_keys(connection: HTTPConnection) -> bool:
-    """Return whether an operation requires a scope and is not one of this package.
+def check_scope_is_required(
+    connection: HTTPConnection, caller: Principal, scopes: Collection[str]
+) -> None:
+    """Raise SessionRequiredError for a caller with a key if an operation requires no scope.
 
-    Those manage sessions, passwords, addresses, factors, keys and accounts: whoever finds a key
-    could keep the account. Without a scope, those of a key would not restrict it.
+    Those of the key would not restrict it. FastAPI runs the `dependencies` of routers and routes,
+    which require scopes, before it passes the caller to the function.
     """
-    module = str(getattr(connection.scope.get("endpoint"), "__module__", ACCOUNTS))
-    dependant = getattr(connection.scope.get("route"), "dependant", None)
-    return not module.startswith(ACCOUNTS) and requires_scope(dependant)
-
-
-def requires_scope(dependant: Dependant | None) -> bool:
-    if dependant is None:
-        return False
-    if isinstance(dependant.call, Authentication):
-        return bool(dependant.own_oauth_scopes or dependant.parent_oauth_scopes)
-    return any(map(requires_scope, dependant.dependencies))
+    if API_KEY_ID not in caller.claims:
+        return
+    if scopes:
+        connection.scope[HAS_SCOPE] = True
+    elif HAS_SCOPE not in connection.scope:
+        audit("API key rejected", user_id=caller.id)
+        raise SessionRequiredError

@@ -8,6 +8,7 @@ from typing import cast
 
 from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
+from fastapi.security import SecurityScopes
 
 from app.core.auth.authentication import Authentication
 from app.core.auth.errors import UnauthorizedError
@@ -15,7 +16,7 @@ from app.core.auth.principal import Principal
 from app.core.database import SESSION, Session
 from app.core.models import utc_now
 from app.core.users.activity import record_use
-from app.core.users.api_key_authentication import key_principal
+from app.core.users.api_key_authentication import check_scope_is_required, key_principal
 from app.core.users.api_key_lookup import API_KEYS
 from app.core.users.api_keys import API_KEY
 from app.core.users.csrf import reject_cross_site
@@ -43,6 +44,11 @@ class SessionAuthentication(Authentication):
         # app.core.users.openapi adds the cookie as an alternative.
         self.model = HTTPBearer(description="The token of a session, or an API key")
         self.scheme_name = "bearer"
+
+    async def __call__(self, connection: HTTPConnection, required: SecurityScopes) -> Principal:
+        caller = await super().__call__(connection, required)
+        check_scope_is_required(connection, caller, required.scopes)
+        return caller
 
     async def identify(self, connection: HTTPConnection) -> Principal:
         token = await read_token(connection)

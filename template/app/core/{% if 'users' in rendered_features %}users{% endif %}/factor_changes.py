@@ -45,7 +45,7 @@ class FactorChanges(FactorChange):
         session_id(self.principal)
         await throttle.count_second_factor(self.user_id)
         account, methods = await self.authorize()
-        if TOTP in methods or not await confirm_totp(self.session, account.id, code):
+        if not await confirm_totp(self.session, account.id, code):
             raise WrongCodeError
         await throttle.forgive_second_factor(self.session, account.id)
         return await self.complete(account, TOTP, methods, "An authenticator app")

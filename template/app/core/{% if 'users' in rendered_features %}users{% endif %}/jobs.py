@@ -18,6 +18,7 @@ from app.core.users.sessions import delete_ended_sessions
 from app.core.users.settings import get_users_settings
 from app.core.users.started_logins import delete_expired_logins
 from app.core.users.throttle import delete_expired_throttles
+from app.core.users.totp import delete_unconfirmed_totp
 
 
 @job(attempts=20)
@@ -69,6 +70,7 @@ async def delete_expired(session: Session) -> None:
     await delete_ended_sessions(session)
     await delete_expired_tokens(session)
     await delete_expired_challenges(session)
+    await delete_unconfirmed_totp(session)
     await delete_expired_throttles(session)
     await delete_expired_api_keys(session)
     await delete_expired_logins(session)

@@ -57,6 +57,12 @@ async def verify_totp(session: Session, user_id: UUID, code: str) -> bool:
     return await _use_code(session, user_id, code, TOTP.c.confirmed_at.is_not(None))
 
 
+async def delete_unconfirmed_totp(session: Session) -> None:
+    """Delete secrets that were not confirmed in time."""
+    too_old = TOTP.c.created_at <= utc_now() - CONFIRMATION_TIME
+    await session.execute(delete(TOTP).where(TOTP.c.confirmed_at.is_(None), too_old))
+
+
 async def encrypt_again(session: Session) -> int:
     """Encrypt all secrets with the first key, in a transaction; return their number.
 

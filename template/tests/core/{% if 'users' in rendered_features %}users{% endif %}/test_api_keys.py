@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import httpx2
@@ -13,10 +13,12 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import OperationalError
 from uuid_utils.compat import uuid7
 
+from app.core.auth.principal import Principal
 from app.core.auth.requirements import Caller, require
 from app.core.database import SessionFactory
 from app.core.mail import Mail
 from app.core.models import utc_now
+from app.core.routing import APIRouter
 from app.core.users import api_key_authentication, api_keys
 from app.core.users.api_key_service import MAX_KEYS
 from app.core.users.authentication import COOKIE
@@ -336,6 +338,41 @@ async def test_an_operation_without_a_scope_does_not_accept_keys(
     assert (await client.get("/test/caller", headers=owner)).status_code == 200
     response = await client.get("/test/caller", headers=bearer(await create()))
     assert response.status_code == 403
+
+
+def add_scoped_operations(app: FastAPI) -> None:
+    """Add operations whose scope is required in each of the places where that is possible."""
+
+    async def read(_: Caller) -> None: ...
+
+    async def read_with_scope(_: Annotated[Principal, require("test:read")]) -> None: ...
+
+    required = [require("test:read")]
+    routers = [APIRouter(prefix="/test/1", dependencies=required)]
+    routers += [APIRouter(prefix=f"/test/{number}") for number in (2, 3)]
+    for router in routers:
+        router.get("/router")(read)
+    app.include_router(routers[0])
+    app.include_router(routers[1], dependencies=required)
+    outer = APIRouter(prefix="/test", dependencies=required)
+    outer.include_router(routers[2])
+    app.include_router(outer)
+    app.get("/test/route", dependencies=required)(read)
+    app.get("/test/parameter")(read_with_scope)
+
+
+SCOPED = ["1/router", "2/router", "test/3/router", "route", "parameter"]
+
+
+@pytest.mark.parametrize("path", SCOPED)
+async def test_keys_are_accepted_wherever_a_scope_is_required(
+    client: httpx2.AsyncClient, create: Create, app: FastAPI, path: str
+) -> None:
+    add_scoped_operations(app)
+    response = await client.get(f"/test/{path}", headers=bearer(await create()))
+    assert response.status_code == 200, response.text
+    other = await create(scopes=["test:write"])
+    assert (await client.get(f"/test/{path}", headers=bearer(other))).status_code == 403
 
 
 @pytest.mark.parametrize("change", ["", "0", "last", "secret", "\x00"])

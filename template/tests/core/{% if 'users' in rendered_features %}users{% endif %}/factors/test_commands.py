@@ -33,7 +33,7 @@ async def test_only_active_accounts_are_reset(
 ) -> None:
     async with session_factory.begin() as session:
         await session.execute(update(UserAccount).values(deactivated_at=utc_now()))
-        with pytest.raises(SystemExit, match="no such active account"):
+        with pytest.raises(SystemExit, match="no such account"):
             await reset_factors(session, Namespace(email=email))
 
 
@@ -44,8 +44,7 @@ async def test_secrets_are_encrypted_with_the_first_key(
     await person.add_app()
     set_factors(secret_key=f"{NEW},{OLD}")
     async with session_factory.begin() as session:
-        printed = await encrypt_secrets(session, Namespace())
-    assert printed == "Encrypted 1 secrets with the first key of USERS_SECRET_KEY."
+        assert "1 secrets" in await encrypt_secrets(session, Namespace())
     set_factors(secret_key=NEW)
     async with session_factory() as session:
         encrypted = (await session.scalars(select(UserTOTP.encrypted_secret))).one()

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from app.core.database import SessionFactory
 from app.core.mail import Mail
 from app.core.models import utc_now
+from app.core.users.challenges import add_challenge, use_challenge
 from app.core.users.models import UserAccount, UserChallenge, UserSession
 from app.core.users.second_factors import start_second_step
 from tests.core.jobs.fixtures import JobRunner
@@ -122,6 +123,18 @@ async def test_a_challenge_expires(app_user: Person) -> None:
     app_user.clock.forward(301)
     response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
     assert response.status_code == 422
+    response = await app_user.client.post(
+        f"{AUTH}/second-factor/passkey-options", json={"challenge": challenge}
+    )
+    assert response.json()["errors"][0]["location"] == ["body", "challenge"]
+
+
+async def test_a_challenge_has_one_purpose(session_factory: SessionFactory) -> None:
+    async with session_factory.begin() as session:
+        await add_challenge(session, "challenge", "one")
+        assert not await use_challenge(session, "challenge", "another")
+        assert await use_challenge(session, "challenge", "one")
+        assert not await use_challenge(session, "challenge", "one")
 
 
 @pytest.mark.parametrize("challenge", ["login_unknown", "x"])

@@ -6,11 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pyotp
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.core.database import SessionFactory
 from app.core.users import totp
-from app.core.users.models import UserTOTP
+from app.core.users.jobs import delete_expired
+from app.core.users.models import UserChallenge, UserTOTP
 from tests.core.users.conftest import ADA
 from tests.core.users.factors.conftest import (
     FACTORS,
@@ -41,6 +42,13 @@ async def test_an_unconfirmed_app_is_no_factor(person: Person) -> None:
     await person.post(f"{FACTORS}/totp")
     assert (await person.enter_password()).json()["second_factors"] == []
     assert (await person.get(FACTORS)).json()["totp"] is None
+
+
+async def test_an_unconfirmed_app_does_not_stand_for_another_factor(passkey_user: Person) -> None:
+    passkey_user.secret = (await passkey_user.post(f"{FACTORS}/totp")).json()["secret"]
+    challenge = await passkey_user.start_login()
+    response = await passkey_user.finish_login(challenge, method="totp", code=passkey_user.code())
+    assert response.status_code == 401
 
 
 async def test_a_code_confirms_the_app_and_the_session_goes_on(person: Person) -> None:
@@ -82,7 +90,9 @@ async def test_a_new_enrolment_replaces_an_unconfirmed_one(person: Person) -> No
 
 
 async def test_a_confirmed_app_is_not_replaced(app_user: Person) -> None:
-    assert (await app_user.post(f"{FACTORS}/totp")).status_code == 409
+    response = await app_user.post(f"{FACTORS}/totp")
+    assert response.status_code == 409
+    assert "remove it first" in response.json()["detail"]
     response = await app_user.post(f"{FACTORS}/totp/confirm", {"code": app_user.code()})
     assert response.status_code == 422
 
@@ -179,3 +189,20 @@ async def test_a_removed_app_is_no_factor(app_user: Person) -> None:
     assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 204
     assert (await app_user.enter_password()).json()["second_factors"] == []
     assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 404
+
+
+async def test_expired_rows_are_deleted(
+    app_user: Person, create_person: CreatePerson, session_factory: SessionFactory
+) -> None:
+    unconfirmed = await create_person("bob@example.com")
+    await unconfirmed.post(f"{FACTORS}/totp")
+    await app_user.start_login()
+    for seconds, rows in [(290, [2, 1]), (20, [2, 0]), (300, [1, 0])]:
+        app_user.clock.forward(seconds)
+        async with session_factory.begin() as session:
+            await delete_expired(session)
+            assert rows == [
+                await session.scalar(select(func.count()).select_from(model))
+                for model in (UserTOTP, UserChallenge)
+            ]
+    await app_user.log_in("totp")

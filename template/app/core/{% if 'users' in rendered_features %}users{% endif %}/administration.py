@@ -61,9 +61,9 @@ class UserAdministration:
         An address that has an account is a 409.
         """
         self._check_roles(roles)
-        account = await create_account(self.session, email, roles=[*roles])
+        account = await create_account(self.session, email, roles=without_repetitions(roles))
         await enqueue(self.session, send_invitation, email)
-        self._audit("user invited", account, roles=[*roles])
+        self._audit("user invited", account, roles=account.roles)
         return account
 
     async def set_roles(
@@ -72,9 +72,9 @@ class UserAdministration:
         account = await self._get_for_change(key)
         check_version(account, if_match)
         self._check_roles(roles)
-        account.roles = [*roles]
+        account.roles = without_repetitions(roles)
         await self.session.flush()
-        self._audit("roles set", account, roles=[*roles])
+        self._audit("roles set", account, roles=account.roles)
         return account
 
     async def deactivate(self, key: UUID) -> UserAccount:
@@ -137,3 +137,7 @@ class UserAdministration:
 
     def _audit(self, event: str, account: UserAccount, **details: object) -> None:
         audit(event, target_id=str(account.id), **details)
+
+
+def without_repetitions(roles: Iterable[str]) -> list[str]:
+    return [*dict.fromkeys(roles)]

@@ -3,9 +3,10 @@
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, delete, select, update
+from sqlalchemy import CursorResult, Table, bindparam, delete, select, update
 
 from app.core.auth.audit import audit
+from app.core.auth.errors import ForbiddenError
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ConflictError, NotFoundError
 from app.core.models import utc_now
@@ -19,6 +20,20 @@ FIND = select(TABLE).where(
     TABLE.c.issuer == bindparam("wanted_issuer"), TABLE.c.subject == bindparam("wanted_subject")
 )
 LIST = select(TABLE).where(TABLE.c.user_id == bindparam("wanted")).order_by(TABLE.c.id)
+
+
+class NotAllowedError(ForbiddenError):
+    """The settings do not accept users of this domain."""
+
+    def __init__(self) -> None:
+        super().__init__("The provider has confirmed no address of an allowed domain.")
+
+
+class IdentityTakenError(ConflictError):
+    """The user of the provider has another account."""
+
+    def __init__(self) -> None:
+        super().__init__("This login with the provider belongs to another account.")
 
 
 class OnlyLoginError(ConflictError):
@@ -58,6 +73,19 @@ async def add_identity(
     await send_notice(session, account.email, "identity_linked", provider=label)
 
 
+async def link_identity(
+    session: Session, account: UserAccount, proven: ProvenIdentity, label: str
+) -> None:
+    """Link an identity, unless that is done. Raises NotAllowedError and IdentityTakenError."""
+    if not proven.is_allowed:
+        raise NotAllowedError
+    row = await find_identity(session, proven)
+    if row is None:
+        await add_identity(session, account, proven, label)
+    elif row.user_id != account.id:
+        raise IdentityTakenError
+
+
 async def remove_identity(
     session: Session, account: UserAccount, identity_id: UUID, providers: LoginProviders
 ) -> None:
@@ -77,6 +105,8 @@ async def remove_identity(
     await send_notice(session, account.email, "identity_unlinked", provider=label)
 
 
-async def record_login(session: Session, identity_id: UUID) -> None:
+async def record_login(session: Session, identity_id: UUID) -> bool:
+    """Record a login; return whether the identity is still linked. Its account is locked."""
     statement = update(TABLE).where(TABLE.c.id == identity_id).values(last_login_at=utc_now())
-    await session.execute(statement)
+    result = await session.execute(statement)
+    return cast(CursorResult[tuple[()]], result).rowcount == 1

@@ -8,7 +8,7 @@ from app.core.database import Session, StoredRow
 from app.core.users.accounts import find_own, lock_account
 from app.core.users.confirmation import confirm, session_id
 from app.core.users.identities import list_identities, remove_identity
-from app.core.users.provider_login import ProviderLogin
+from app.core.users.provider_proof import ProviderProof
 from app.core.users.providers import LoginProviders
 from app.core.users.throttle import Throttle
 
@@ -37,8 +37,9 @@ class IdentityService:
         """
         provider = self.providers.get(name)
         await self._confirm(throttle, password)
-        login = ProviderLogin(self.session, provider)
-        return await login.start(cookie, return_to, session_id=session_id(self.caller))
+        proof = ProviderProof(provider)
+        own_session = session_id(self.caller)
+        return await proof.start(self.session, cookie, return_to, session_id=own_session)
 
     async def unlink(self, identity_id: UUID, throttle: Throttle, password: str | None) -> None:
         """Raises NotFoundError, OnlyLoginError, and what `confirm` raises."""

@@ -6,18 +6,16 @@ from app.core.database import Session
 from app.core.errors import ConflictError
 from app.core.models import utc_now
 from app.core.users.accounts import create_account, find_by_email, lock_account
-from app.core.users.identities import add_identity, find_identity, record_login
+from app.core.users.identities import (
+    NotAllowedError,
+    add_identity,
+    find_identity,
+    record_login,
+)
 from app.core.users.models import UserAccount
 from app.core.users.provider_claims import ProvenIdentity
 from app.core.users.settings import get_users_settings
 from app.core.users.sign_up import SignUpDisabledError
-
-
-class NotAllowedError(ForbiddenError):
-    """The settings do not accept users of this domain."""
-
-    def __init__(self) -> None:
-        super().__init__("The provider has confirmed no address of an allowed domain.")
 
 
 class UnverifiedEmailError(ForbiddenError):
@@ -27,7 +25,7 @@ class UnverifiedEmailError(ForbiddenError):
 
 class AccountInactiveError(ForbiddenError):
     def __init__(self) -> None:
-        super().__init__("The account is deactivated.")
+        super().__init__("The account is deactivated, or no longer linked to this login.")
 
 
 class EmailTakenError(ConflictError):
@@ -53,9 +51,8 @@ async def find_or_create_account(
     if row is None:
         return await sign_up(session, proven, label)
     account = await lock_account(session, row.user_id)
-    if account is None:
+    if account is None or not await record_login(session, row.id):
         raise AccountInactiveError
-    await record_login(session, row.id)
     return account
 
 

@@ -1,34 +1,20 @@
 """A provider with which users log in: the application is its OpenID Connect client."""
 
-from base64 import b64encode
-from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
-import structlog
-
-from app.core.auth.errors import UnauthorizedError
 from app.core.openid.keys import ProviderKeys
 from app.core.openid.provider import Document, Provider
-from app.core.openid.signed_tokens import TokenError
 from app.core.users.id_tokens import IDTokens
 from app.core.users.provider_claims import ProvenIdentity, read_identity
 from app.core.users.provider_secrets import LoginSecrets
 from app.core.users.provider_settings import LoginProviderSettings
 from app.core.users.settings import get_users_settings
+from app.core.users.token_endpoint import request_tokens, request_user_info
 
 # Seconds after which metadata and keys are fetched again, before a login.
 DOCUMENTS_LIFETIME = 3600
 # Minimum seconds between fetches because of an unknown key.
 REFETCH_COOLDOWN = 30
-
-logger = structlog.get_logger("app.users")
-
-
-class CodeRejectedError(UnauthorizedError):
-    """The provider does not accept the code of a login."""
-
-    def __init__(self) -> None:
-        super().__init__("The provider has rejected the login; start it again.")
 
 
 class LoginProvider:
@@ -69,15 +55,15 @@ class LoginProvider:
             query["prompt"] = "login"
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
-    async def check_issuer(self, issuer: str | None) -> None:
-        """Raise TokenError if a response comes from another provider.
+    async def is_response_issuer(self, issuer: str | None) -> bool:
+        """Return whether the parameter `iss` of a response is right. Raises ProviderError.
 
         https://www.rfc-editor.org/rfc/rfc9207
         """
+        if issuer is not None:
+            return issuer == self.settings.issuer
         metadata = await self._metadata()
-        is_expected = metadata.get("authorization_response_iss_parameter_supported") is True
-        if issuer != self.settings.issuer and (issuer is not None or is_expected):
-            raise TokenError("comes with the `iss` of another provider, or without one")
+        return metadata.get("authorization_response_iss_parameter_supported") is not True
 
     async def redeem(self, code: str, secrets: LoginSecrets) -> ProvenIdentity:
         """Return the user of a code.
@@ -86,60 +72,20 @@ class LoginProvider:
         UnavailableError if the provider's keys are not known yet.
         """
         metadata = await self._metadata()
-        answer = await self._request_tokens(metadata, code, secrets.code_verifier)
-        claims = await self.id_tokens.verify(str(answer.get("id_token")), secrets.nonce)
-        if "email" not in claims:
-            claims |= await self._user_info(metadata, answer, claims["sub"])
-        return read_identity(claims, self.settings)
-
-    async def _metadata(self) -> Document:
-        return await self.keys.find_metadata(DOCUMENTS_LIFETIME)
-
-    async def _request_tokens(self, metadata: Document, code: str, verifier: str) -> Document:
         form = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self.redirect_uri,
-            "code_verifier": verifier,
+            "code_verifier": secrets.code_verifier,
         }
-        client, headers = self._client_authentication(metadata)
-        status, answer = await self.provider.request(
-            "POST",
-            self.provider.endpoint(metadata, "token_endpoint"),
-            accepted=(200, 400, 401),
-            data=form | client,
-            headers=headers,
-        )
-        if status != 200:
-            # For the operator: `invalid_client`, for example, is an error in the settings.
-            error = str(answer.get("error"))[:40]
-            logger.warning("provider rejected a code", provider=self.name, error=error)
-            raise CodeRejectedError
-        return answer
+        tokens = await request_tokens(self.provider, self.settings, metadata, form)
+        claims = await self.id_tokens.verify(str(tokens.get("id_token")), secrets.nonce)
+        if "email" not in claims:
+            found = await request_user_info(self.provider, metadata, tokens, claims["sub"])
+            # Nothing else, as it is not signed.
+            about_email = ("email", "email_verified", self.settings.domain_claim)
+            claims |= {name: found[name] for name in about_email if name in found}
+        return read_identity(claims, self.settings)
 
-    def _client_authentication(self, metadata: Document) -> tuple[dict[str, str], dict[str, str]]:
-        """Return the fields of the form and the headers that authenticate the client."""
-        client_id, secret = self.settings.client_id, self.settings.client_secret
-        if secret is None:
-            return {"client_id": client_id}, {}
-        value = secret.get_secret_value()
-        methods = metadata.get("token_endpoint_auth_methods_supported")
-        if isinstance(methods, list) and "client_secret_basic" not in methods:
-            return {"client_id": client_id, "client_secret": value}, {}
-        credentials = f"{quote_plus(client_id)}:{quote_plus(value)}"
-        return {}, {"Authorization": f"Basic {b64encode(credentials.encode()).decode()}"}
-
-    async def _user_info(
-        self, metadata: Document, answer: Document, subject: str
-    ) -> dict[str, Any]:
-        """Return the claims about the address, which many ID tokens lack."""
-        token = answer.get("access_token")
-        if "userinfo_endpoint" not in metadata or not isinstance(token, str):
-            return {}
-        url = self.provider.endpoint(metadata, "userinfo_endpoint")
-        headers = {"Authorization": f"Bearer {token}"}
-        _, claims = await self.provider.request("GET", url, headers=headers)
-        if claims.get("sub") != subject:
-            raise TokenError("belongs to another user than the user info")
-        found = ("email", "email_verified", self.settings.domain_claim)
-        return {name: claims[name] for name in found if name in claims}
+    async def _metadata(self) -> Document:
+        return await self.keys.find_metadata(DOCUMENTS_LIFETIME)

@@ -15,6 +15,7 @@ from app.core.users.provider_dependencies import (
     check_target,
 )
 from app.core.users.provider_login import ProviderLogin, ProviderLoginResult
+from app.core.users.provider_proof import ProviderProof
 from app.core.users.provider_schemas import (
     AuthorizationResponse,
     LoginProviderResponse,
@@ -52,8 +53,8 @@ async def start_provider_login(
     """Start a login in this browser: set a cookie, and return the URL of the provider."""
     check_target(request, data.return_to)
     await throttle.count_provider_login()
-    login = ProviderLogin(session, provider)
-    url = await login.start(cookie, data.return_to, is_renewal=data.renew)
+    proof = ProviderProof(provider)
+    url = await proof.start(session, cookie, data.return_to, is_renewal=data.renew)
     return AuthorizationResponse(authorization_url=url)
 
 

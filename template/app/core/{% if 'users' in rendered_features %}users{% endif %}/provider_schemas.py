@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from app.core.schemas import WriteSchema
-from app.core.users.provider_login import Callback
+from app.core.users.provider_proof import Callback
 from app.core.users.schemas import Confirmation, LoginResponse
 
 # Parameters are visible ASCII: https://www.rfc-editor.org/rfc/rfc6749#appendix-A

@@ -33,7 +33,7 @@ async def start_totp(session: Session, user_id: UUID) -> str:
     await session.execute(
         delete(TOTP).where(TOTP.c.user_id == user_id, TOTP.c.confirmed_at.is_(None))
     )
-    session.add(UserTOTP(user_id=user_id, encrypted_secret=encrypted))
+    session.add(UserTOTP(user_id=user_id, encrypted_secret=encrypted, created_at=utc_now()))
     await session.flush()
     return secret
 

@@ -109,7 +109,7 @@ async def test_roles_are_set_and_apply_at_once(
     token = (await administrator.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
     headers = {"If-Match": '"1"'}
     response = await administrator.patch(
-        f"{USERS}/{ada.id}", json={"roles": [VIEWER]}, headers=headers
+        f"{USERS}/{ada.id}", json={"roles": [VIEWER, VIEWER]}, headers=headers
     )
     assert (response.status_code, response.json()["roles"]) == (200, [VIEWER])
     me = await administrator.get(f"{AUTH}/me", headers={"Authorization": f"Bearer {token}"})

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import httpx2
 import pytest
 from fastapi import Depends, FastAPI
+from fastapi.requests import HTTPConnection
 
 from app.core.auth.requirements import Caller
 from app.core.users.authentication import COOKIE
-from app.core.users.csrf import reject_cross_site
+from app.core.users.csrf import CrossSiteError, reject_cross_site
 from tests.conftest import connect
 from tests.core.users.fixtures import Authorize
 
@@ -117,3 +118,11 @@ async def test_origins_that_match_the_pattern_are_trusted(
         async with connect(app) as client:
             response = await client.post("/test/login", headers={"Origin": origin})
         assert response.status_code == status
+
+
+async def test_a_websocket_of_a_page_of_another_site_is_rejected(app: FastAPI) -> None:
+    headers = [(b"host", b"test"), (b"origin", b"https://evil.test")]
+    scope = {"type": "websocket", "headers": headers, "app": app}
+    with pytest.raises(CrossSiteError):
+        await reject_cross_site(HTTPConnection(scope))
+    await reject_cross_site(HTTPConnection(scope | {"headers": headers[:1]}))

@@ -5,8 +5,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import select, update
 
+from app.core.auth.requirements import Caller
 from app.core.database import SessionFactory
 from app.core.users.accounts import lock_account
 from app.core.users.models import UserPasskey, UserSession, UserTOTP
@@ -64,6 +66,12 @@ async def test_changes_need_a_caller(app_user: Person) -> None:
     assert await statuses_of_changes(app_user) == dict.fromkeys(CHANGES, 401)
 
 
+async def test_adding_a_factor_does_not_stand_for_a_login(person: Person) -> None:
+    person.clock.forward(590)
+    await person.add_app()
+    assert (await person.delete(f"{FACTORS}/totp")).status_code == 403
+
+
 async def test_a_password_change_does_not_stand_for_a_login(app_user: Person) -> None:
     app_user.clock.forward(601)
     body = {"current_password": PASSWORD, "password": NEW_PASSWORD}
@@ -77,6 +85,26 @@ async def test_the_session_after_a_password_change_has_the_same_factors(
     body = {"current_password": PASSWORD, "password": NEW_PASSWORD}
     app_user.use_token(await app_user.post(f"{AUTH}/change-password", body))
     assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("method", "methods"),
+    [
+        ("", ["password", "totp"]),
+        ("totp", ["password", "totp"]),
+        ("recovery_code", ["password", "recovery_code"]),
+    ],
+)
+async def test_services_know_how_their_callers_have_logged_in(
+    app: FastAPI, app_user: Person, method: str, methods: list[str]
+) -> None:
+    @app.get("/test/methods")
+    async def read_methods(caller: Caller) -> list[str]:
+        return list(caller.claims["methods"])
+
+    if method:
+        await app_user.log_in(method)
+    assert (await app_user.get("/test/methods")).json() == methods
 
 
 async def test_the_session_of_the_request_gets_a_new_token_in_its_cookie(

@@ -4,12 +4,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import update
 
 from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.users.models import UserAccount
-from tests.core.users.conftest import ADA, AUTH
+from tests.core.users.conftest import ADA, AUTH, from_address
 from tests.core.users.factors.authenticator import DOMAIN
 from tests.core.users.factors.conftest import FACTORS, Clock, CreatePerson, Person
 from tests.core.users.factors.test_passkeys import WRONG
@@ -136,9 +137,13 @@ async def test_an_account_without_a_password_logs_in(
     assert (await log_in(passkey_user)).status_code == 200
 
 
-async def test_challenges_are_limited_by_address(client: httpx2.AsyncClient, clock: Clock) -> None:
+async def test_challenges_are_limited_by_address(
+    client: httpx2.AsyncClient, app: FastAPI, clock: Clock
+) -> None:
     statuses = [(await client.post(f"{AUTH}/passkey-options")).status_code for _ in range(202)]
     assert statuses == [200] * 200 + [429] * 2
+    async with from_address(app, "192.0.2.1") as other:
+        assert (await other.post(f"{AUTH}/passkey-options")).status_code == 200
     clock.forward(60)
     assert (await client.post(f"{AUTH}/passkey-options")).status_code == 200
 

@@ -149,3 +149,10 @@ async def test_parallel_removals_leave_a_required_factor(
     )
     assert found == [204, 409]
     assert len((await app_user.enter_password()).json()["second_factors"]) == 2
+
+
+async def test_guesses_of_the_code_that_confirms_an_app_are_throttled(person: Person) -> None:
+    person.secret = (await person.post(f"{FACTORS}/totp")).json()["secret"]
+    body = {"code": f"{(int(person.code()) + 1) % 1_000_000:06}"}
+    found = [(await person.post(f"{FACTORS}/totp/confirm", body)).status_code for _ in range(7)]
+    assert found == [422] * 5 + [429] * 2

@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from app.core.database import SessionFactory
-from app.core.users.models import UserRecoveryCode
+from app.core.users.models import UserRecoveryCode, UserTOTP
 from tests.core.users.conftest import ReadMail
 from tests.core.users.factors.conftest import FACTORS, CreatePerson, Person
 
@@ -101,3 +101,15 @@ async def test_a_login_offers_codes_only_while_some_are_left(app_user: Person) -
     for _ in range(10):
         await app_user.log_in("recovery_code")
     assert (await app_user.enter_password()).json()["second_factors"] == ["totp"]
+
+
+async def test_codes_that_are_left_over_are_no_factor(
+    app_user: Person, session_factory: SessionFactory
+) -> None:
+    challenge = await app_user.start_login()
+    async with session_factory.begin() as session:
+        await session.execute(delete(UserTOTP))
+    response = await app_user.finish_login(
+        challenge, method="recovery_code", code=app_user.codes[0]
+    )
+    assert response.status_code == 401

@@ -1,12 +1,13 @@
 """An OpenID Connect provider on this machine, whose answers tests can break."""
 
+import asyncio
 import hmac
 import json
 import socket
 import threading
 import time
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from secrets import token_urlsafe
@@ -18,11 +19,12 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 CLIENT_ID = "app"
-SECRET = "s&cret"  # noqa: S105
+# With characters that have to be encoded.
+SECRET = "s%3Acr+et:"  # noqa: S105
 
 
 class IdentityProvider:
@@ -88,6 +90,8 @@ class IdentityProvider:
                 Route("/token", self.token, methods=["POST"]),
                 Route("/userinfo", self.show_user_info),
                 Route("/moved", self.redirect_to_keys),
+                Route("/slow", self.send_slowly),
+                Route("/huge", self.send_much),
             ]
         )
 
@@ -111,6 +115,18 @@ class IdentityProvider:
     async def redirect_to_keys(self, _request: Request) -> Response:
         return RedirectResponse(f"{self.issuer}/keys")
 
+    async def send_slowly(self, _request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            for _ in range(100):
+                yield b" "
+                await asyncio.sleep(0.05)
+
+        return StreamingResponse(body())
+
+    async def send_much(self, _request: Request) -> Response:
+        key_set = KeySet([self.key]).as_dict(private=False)
+        return JSONResponse({**key_set, "more": "x" * 1_000_000})
+
     async def token(self, request: Request) -> Response:
         self.requests.append(request.url.path)
         form = dict(parse_qsl((await request.body()).decode()))
@@ -128,9 +144,10 @@ class IdentityProvider:
         return JSONResponse(answer)
 
     def knows_client(self, request: Request, form: dict[str, str]) -> bool:
-        authorization = request.headers.get("Authorization")
-        if authorization is None:
+        """Return whether the client has authenticated by one of the announced methods."""
+        if "token_endpoint_auth_methods_supported" in self.metadata_changes:
             return (form.get("client_id"), form.get("client_secret")) == (CLIENT_ID, SECRET)
+        authorization = request.headers.get("Authorization", "")
         decoded = b64decode(authorization.removeprefix("Basic ")).decode()
         return [unquote_plus(part) for part in decoded.split(":")] == [CLIENT_ID, SECRET]
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import SessionFactory, create_session_factory
 from app.core.jobs.models import QueuedJob
+from app.core.users.accounts import lock_account
 from app.core.users.models import (
     UserAccount,
     UserIdentity,
@@ -85,6 +86,21 @@ async def test_parallel_requests_cannot_unlink_the_only_way_to_log_in(
     responses = await asyncio.gather(*(browser.client.post(link, json={}) for link in links))
     assert sorted(response.status_code for response in responses) == [204, 409]
     assert await count(session_factory, UserIdentity) == 1
+
+
+async def test_an_identity_that_is_unlinked_meanwhile_does_not_log_in(
+    browser: Browser, session_factory: SessionFactory
+) -> None:
+    await browser.log_in()
+    answer = browser.provider.authorize(await browser.start())
+    async with session_factory.begin() as session:
+        account = (await session.scalars(select(UserAccount))).one()
+        await lock_account(session, account.id)
+        await session.execute(delete(UserIdentity))
+        request = asyncio.create_task(browser.send(answer))
+        await asyncio.sleep(0.3)
+    assert (await request).status_code in {403, 409}
+    assert await count(session_factory, UserSession) == 1
 
 
 async def test_no_connection_is_held_while_the_provider_is_asked(

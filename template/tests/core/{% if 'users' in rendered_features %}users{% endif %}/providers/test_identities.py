@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+import structlog
 from fastapi import FastAPI
 from sqlalchemy import select, update
 from uuid_utils.compat import uuid7
@@ -152,9 +153,12 @@ async def test_an_existing_account_is_not_taken(
     browser: Browser, session_factory: SessionFactory, account: dict[str, Any]
 ) -> None:
     await add_account(session_factory, **account)
-    response = await browser.log_in()
+    with structlog.testing.capture_logs() as logs:
+        response = await browser.log_in()
     assert response.status_code == 409
     assert "Set-Cookie" not in response.headers
+    [line] = [line for line in logs if line.get("audit")]
+    assert (line["event"], line["reason"]) == ("provider login rejected", "EmailTakenError")
     async with session_factory() as session:
         assert (await session.scalars(select(UserIdentity))).all() == []
 
@@ -238,6 +242,19 @@ async def test_an_identity_is_linked_to_the_account_of_the_session(
     owner.client.cookies.clear()
     await owner.log_in()
     assert (await owner.me())["id"] == before["id"]
+
+
+async def test_an_identity_of_another_domain_is_not_linked(
+    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+) -> None:
+    app = provider_app(USERS_PROVIDER_CORP_ALLOWED_DOMAINS="example.com")
+    async with connect(app, "https://test") as client:
+        browser = Browser(client, provider)
+        await browser.log_in()
+        provider.subject = "second"
+        provider.user = {"email": "ada@other.com", "email_verified": True}
+        assert (await browser.link()).status_code == 403
+        assert len(await browser.identities()) == 1
 
 
 async def test_linking_twice_changes_nothing(owner: Browser) -> None:

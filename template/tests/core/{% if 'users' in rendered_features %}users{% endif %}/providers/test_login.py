@@ -81,6 +81,8 @@ async def test_the_provider_is_asked_for_a_code_with_pkce(
     assert asked["code_challenge_method"] == "S256"
     assert asked["redirect_uri"] == "https://app.example.com/login/corp"
     assert asked["scope"] == "openid email"
+    # So that the provider sends `auth_time`.
+    assert asked["max_age"] == "2592000"
     assert "prompt" not in asked
 
 
@@ -91,6 +93,13 @@ async def test_the_cookie_of_a_started_login_is_protected(browser: Browser) -> N
     for attribute in ("HttpOnly", "Secure", "SameSite=lax", "Path=/", "Max-Age=600"):
         assert attribute in cookie
     assert "Domain" not in cookie
+
+
+async def test_a_malformed_cookie_is_replaced(app: FastAPI) -> None:
+    headers = {"Cookie": f"{LOGIN_COOKIE}=x"}
+    async with connect(app, "https://test") as client:
+        await client.post(f"{PROVIDERS}/corp/login", json={}, headers=headers)
+        assert len(client.cookies[LOGIN_COOKIE]) == 43
 
 
 async def test_a_login_without_the_cookie_is_rejected(
@@ -401,4 +410,8 @@ async def test_secrets_are_not_logged(browser: Browser) -> None:
     secrets = [answer["code"], answer["state"], SECRET, "of ada", browser.client.cookies[COOKIE]]
     assert [value for value in secrets if value in str(logs)] == []
     events = [line["event"] for line in logs if line.get("audit")]
-    assert events[:3] == ["account created", "identity linked", "login"]
+    assert events == [
+        *("account created", "identity linked", "provider login", "login"),
+        *("provider login", "login"),
+        "provider login failed",
+    ]

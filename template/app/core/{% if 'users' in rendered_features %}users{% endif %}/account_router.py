@@ -1,7 +1,6 @@
 """Operations of callers on their own accounts."""
 
 from typing import Any
-from uuid import UUID
 
 from fastapi import Request, Response
 from pydantic import SecretStr
@@ -9,7 +8,6 @@ from pydantic import SecretStr
 from app.core.auth.requirements import Caller
 from app.core.database import SessionDep
 from app.core.routing import APIRouter
-from app.core.users.confirmation import session_id
 from app.core.users.cookies import delete_session_cookie, set_session_cookie
 from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep
 from app.core.users.email_change import EmailChange as EmailChangeService
@@ -21,7 +19,6 @@ from app.core.users.schemas import (
     NewTokenResponse,
     OwnUserAccountRead,
     PasswordChange,
-    UserSessionRead,
 )
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
@@ -40,27 +37,6 @@ async def get_me(session: SessionDep, caller: Caller) -> dict[str, Any]:
         "has_password": row.password_hash is not None,
         "scopes": sorted(caller.scopes),
     }
-
-
-@router.get("/sessions", response_model=list[UserSessionRead])
-async def list_sessions(session: SessionDep, caller: Caller) -> list[dict[str, Any]]:
-    """Return the caller's sessions, the last one used first."""
-    rows = await OwnAccount(session, caller).list_sessions()
-    current = session_id(caller)
-    return [{**row._mapping, "is_current": row.id == current} for row in rows]
-
-
-@router.delete("/sessions/{session_id:uuid}", status_code=204)
-async def end_session(session: SessionDep, caller: Caller, session_id: UUID) -> None:
-    """End a session of the caller; another one than that of the request needs a recent login."""
-    await OwnAccount(session, caller).end_session(session_id)
-
-
-@router.post("/logout-everywhere", status_code=204)
-async def logout_everywhere(session: SessionDep, caller: Caller, response: Response) -> None:
-    """End all sessions of the caller, including that of the request."""
-    await OwnAccount(session, caller).end_all_sessions()
-    delete_session_cookie(response)
 
 
 @router.post("/change-password")

@@ -22,8 +22,9 @@ from app.core.users.api_keys import API_KEY
 from app.core.users.csrf import reject_cross_site
 from app.core.users.methods import SecondFactorRequiredError, lacks_second_factor
 from app.core.users.roles import RoleScopes
+from app.core.users.session_lifetimes import has_ended, touch_interval, touch_session
 from app.core.users.session_lookup import SESSIONS
-from app.core.users.sessions import PREFIX, has_ended, touch_interval, touch_session
+from app.core.users.sessions import PREFIX
 from app.core.users.settings import get_users_settings
 from app.core.users.token_lookup import RowT, TokenLookup
 from app.core.users.tokens import hash_token

@@ -16,6 +16,7 @@ from app.core.users import (
     login_router,
     provider_router,
     second_step_router,
+    session_router,
 )
 from app.core.users.activity import install_activity
 from app.core.users.api_key_settings import get_api_key_settings
@@ -30,6 +31,7 @@ from app.core.users.settings import get_users_settings
 ROUTERS = (
     login_router,
     second_step_router,
+    session_router,
     account_router,
     factor_router,
     administration_router,

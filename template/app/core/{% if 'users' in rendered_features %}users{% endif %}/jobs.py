@@ -14,10 +14,10 @@ from app.core.users.api_keys import delete_expired_api_keys
 from app.core.users.challenges import delete_expired_challenges
 from app.core.users.links import send_link, site
 from app.core.users.one_time_tokens import Purpose, delete_expired_tokens
-from app.core.users.sessions import delete_ended_sessions
+from app.core.users.session_lifetimes import delete_ended_sessions
 from app.core.users.settings import get_users_settings
 from app.core.users.started_logins import delete_expired_logins
-from app.core.users.throttle import delete_expired_throttles
+from app.core.users.throttle_counts import delete_expired_counts
 from app.core.users.totp import delete_unconfirmed_totp
 
 
@@ -71,7 +71,7 @@ async def delete_expired(session: Session) -> None:
     await delete_expired_tokens(session)
     await delete_expired_challenges(session)
     await delete_unconfirmed_totp(session)
-    await delete_expired_throttles(session)
+    await delete_expired_counts(session)
     await delete_expired_api_keys(session)
     await delete_expired_logins(session)
 

@@ -67,7 +67,12 @@ class ProviderLogin:
         audit("provider login", provider=self.provider.name, user_id=str(account.id))
         factors = await second_factors(self.session, account)
         if factors and not proven.has_second_factor:
-            challenge = await start_second_step(self.session, account, ["provider"])
+            challenge = await start_second_step(
+                self.session,
+                account,
+                login_methods(proven),
+                authenticated_at=proven.authenticated_at or LONG_AGO,
+            )
             return ProviderLoginResult(None, challenge, factors, return_to)
         token = await complete_login(
             self.session,

@@ -3,23 +3,22 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, delete, or_, select, update
+from sqlalchemy import CursorResult, Table, bindparam, delete, select
 
-from app.core.database import Session, SessionFactory, StoredRow, read_rows
+from app.core.database import Session, StoredRow, read_rows
 from app.core.models import utc_now
 from app.core.users.models import UserSession
-from app.core.users.settings import UsersSettings, get_users_settings
+from app.core.users.session_lifetimes import has_ended
+from app.core.users.settings import get_users_settings
 from app.core.users.tokens import hash_token, new_token
 
 PREFIX = "session_"
 # Lengths of the columns.
 USER_AGENT_LENGTH = 200
 ADDRESS_LENGTH = 45
-# A session that was used is written again after this part of the idle time.
-TOUCH_INTERVALS = 10
 
 SESSION = cast(Table, UserSession.__table__)
 LIST = (
@@ -74,34 +73,6 @@ def _printable(text: str) -> str:
     return "".join(filter(str.isprintable, text))
 
 
-def has_ended(last_seen_at: datetime, expires_at: datetime) -> bool:
-    """Return whether a session has ended by itself."""
-    now = utc_now()
-    idle = timedelta(seconds=get_users_settings().session_idle)
-    return expires_at <= now or last_seen_at + idle <= now
-
-
-def touch_interval(settings: UsersSettings) -> timedelta:
-    """Return the age of `last_seen_at` at which it is written again."""
-    return timedelta(seconds=settings.session_idle / TOUCH_INTERVALS)
-
-
-async def touch_session(sessions: SessionFactory, session_id: UUID) -> None:
-    """Record that a session was used, in a transaction of its own."""
-    now = utc_now()
-    statement = (
-        update(SESSION)
-        # Another request may have been faster.
-        .where(
-            SESSION.c.id == session_id,
-            SESSION.c.last_seen_at <= now - touch_interval(get_users_settings()),
-        )
-        .values(last_seen_at=now)
-    )
-    async with sessions.begin() as session:
-        await session.execute(statement)
-
-
 async def end_session(session: Session, token: str) -> UUID | None:
     """Delete the session with a token; return the id of its account, or None if there is none."""
     of_token = SESSION.c.token_hash == hash_token(token)
@@ -117,18 +88,11 @@ async def list_sessions(session: Session, user_id: UUID) -> list[StoredRow]:
     return [row for row in rows if not has_ended(row.last_seen_at, row.expires_at)]
 
 
-async def end_sessions(session: Session, user_id: UUID, *, ids: Collection[UUID] = ()) -> int:
-    """Delete the sessions of an account, all of them or those in `ids`; return their number."""
+async def end_sessions(
+    session: Session, user_id: UUID, *, ids: Collection[UUID] | None = None
+) -> int:
+    """Delete the sessions of an account, all of them if `ids` is None; return their number."""
     statement = delete(SESSION).where(SESSION.c.user_id == user_id)
-    if ids:
+    if ids is not None:
         statement = statement.where(SESSION.c.id.in_(ids))
-    result = await session.execute(statement)
-    return int(getattr(result, "rowcount", 0))
-
-
-async def delete_ended_sessions(session: Session) -> None:
-    """Delete the rows of sessions that have ended by themselves."""
-    now = utc_now()
-    idle = timedelta(seconds=get_users_settings().session_idle)
-    has_ended = or_(SESSION.c.expires_at <= now, SESSION.c.last_seen_at <= now - idle)
-    await session.execute(delete(SESSION).where(has_ended))
+    return cast(CursorResult[Any], await session.execute(statement)).rowcount

@@ -11,11 +11,10 @@ from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.users.models import UserAccount, UserThrottle
 from app.core.users.throttle import (
-    Limit,
     TooManyRequestsError,
-    delete_expired_throttles,
-    throttled_address,
 )
+from app.core.users.throttle_counts import delete_expired_counts
+from app.core.users.throttle_limits import Limit, throttled_address
 from tests.core.users.conftest import (
     ADA,
     AUTH,
@@ -223,7 +222,7 @@ async def test_counts_that_are_forgotten_are_deleted(
     await log_in(client, "other@example.com")
     async with session_factory.begin() as session:
         before = await session.scalar(select(func.count()).select_from(UserThrottle))
-        await delete_expired_throttles(session)
+        await delete_expired_counts(session)
         after = await session.scalar(select(func.count()).select_from(UserThrottle))
     assert (before, after) == (3, 2)
 

@@ -9,7 +9,15 @@ import pyotp
 import pytest
 
 from app.core.models import utc_now
-from app.core.users import challenges, confirmation, guesses, sessions, throttle, totp
+from app.core.users import (
+    challenges,
+    confirmation,
+    guesses,
+    session_lifetimes,
+    sessions,
+    throttle_counts,
+    totp,
+)
 from app.core.users.factor_settings import get_factor_settings
 from app.core.users.models import UserAccount
 from tests.core.users.conftest import ADA, AUTH, PASSWORD, CreateAccount
@@ -33,7 +41,11 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(utc_now())
-    for module in (challenges, confirmation, guesses, sessions, throttle, totp):
+    modules = (
+        *(challenges, confirmation, guesses, session_lifetimes),
+        *(sessions, throttle_counts, totp),
+    )
+    for module in modules:
         monkeypatch.setattr(module, "utc_now", lambda: clock.now)
     return clock
 

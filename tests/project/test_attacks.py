@@ -34,6 +34,10 @@ USES = 10
 SAMPLES = 25
 # Without a hash that is verified for unknown accounts, logins to these take less than half.
 MAX_RATIO = 1.35
+EVENTS = (
+    *("login", "login failed", "password reset", "API key created", "authentication failed"),
+    *("second factor failed", "recovery code used"),
+)
 
 
 def shape(response: requests.Response) -> tuple[object, ...]:
@@ -246,6 +250,51 @@ def test_stolen_sessions_end(
     assert accounts.is_logged_in(bystander)
 
 
+def test_parallel_guesses_of_codes_are_counted(accounts: Accounts) -> None:
+    email = accounts.create()
+    [code, *_] = accounts.add_second_factor(accounts.log_in(email))
+    challenge = accounts.start_login(email)
+
+    def guess(number: int) -> requests.Response:
+        body = {"challenge": challenge, "method": "totp", "code": f"{number:06}"}
+        return accounts.post(f"{AUTH}/second-factor/token", body)
+
+    statuses = count_statuses(in_parallel(GUESSES, guess))
+    assert statuses == {401: ATTEMPTS, 429: GUESSES - ATTEMPTS}
+    # A new challenge gives no further guesses.
+    body = {"challenge": accounts.start_login(email), "method": "recovery_code", "code": code}
+    assert accounts.post(f"{AUTH}/second-factor", body).status_code == 429
+
+
+def test_one_of_parallel_uses_of_a_recovery_code_succeeds(accounts: Accounts) -> None:
+    email = accounts.create()
+    [code, *_] = accounts.add_second_factor(accounts.log_in(email))
+    # Not more: they are counted as guesses.
+    challenges = [accounts.start_login(email) for _ in range(ATTEMPTS - 1)]
+
+    def use(number: int) -> int:
+        body = {"challenge": challenges[number], "method": "recovery_code", "code": code}
+        return accounts.post(f"{AUTH}/second-factor/token", body).status_code
+
+    statuses = Counter(in_parallel(len(challenges), use))
+    assert statuses == {200: 1, 401: len(challenges) - 1}
+
+
+def test_a_password_alone_is_no_login_to_an_account_with_a_second_factor(
+    accounts: Accounts,
+) -> None:
+    email = accounts.create()
+    accounts.add_second_factor(accounts.log_in(email))
+    challenge = accounts.start_login(email)
+    assert COOKIE not in accounts.expect(200, "login", credentials(email)).cookies
+    for options in ({"token": challenge}, {"cookie": challenge}):
+        assert accounts.get(f"{AUTH}/me", **options).status_code == 401
+    # Nor is a new password.
+    reset_password(accounts, email, [])
+    response = accounts.expect(200, "token", credentials(email, NEW_PASSWORD)).json()
+    assert (response["token"], response["second_factors"]) == (None, ["totp", "recovery_code"])
+
+
 def test_no_secret_is_logged(accounts: Accounts) -> None:
     email = accounts.create()
     session = accounts.log_in(email)
@@ -254,6 +303,13 @@ def test_no_secret_is_logged(accounts: Accounts) -> None:
     ).json()["key"]
     assert accounts.get("/api/v1/items", token=key).status_code == 200
     reset_password(accounts, email, [session])
+    with_factor = accounts.create()
+    [code, *_] = accounts.add_second_factor(accounts.log_in(with_factor))
+    for method in ("totp", "recovery_code"):
+        challenge = accounts.start_login(with_factor)
+        body = {"challenge": challenge, "method": method, "code": code}
+        status = {"totp": 401, "recovery_code": 204}[method]
+        accounts.expect(status, "second-factor", body)
     guess = "guess " + WRONG
     accounts.post(f"{AUTH}/token", credentials(email, guess))
     accounts.post(f"{AUTH}/token", {"email": guess, "password": guess})
@@ -261,7 +317,7 @@ def test_no_secret_is_logged(accounts: Accounts) -> None:
     accounts.expect(422, "reset-password", {"token": unknown, "password": guess})
     accounts.get(f"{AUTH}/me", token=session)
     log = accounts.log()
-    for event in ("login failed", "password reset", "API key created", "authentication failed"):
+    for event in EVENTS:
         assert event in log
     found = {*accounts.secrets, key, guess, unknown, PASSWORD, NEW_PASSWORD}
     # As stored, they would not help anybody; they are no business of a log either.

@@ -1,5 +1,7 @@
 """A served project with accounts, as an attacker meets it: over HTTP, from any address."""
 
+import base64
+import hmac
 import mailbox
 import re
 import secrets
@@ -45,6 +47,8 @@ SETTINGS = {
     "USERS_LOGIN_ATTEMPTS_BY_ADDRESS": str(ATTEMPTS_BY_ADDRESS),
     "USERS_LOGIN_WAIT": "600",
     "USERS_MAILS": "100",
+    # 32 bytes that protect nothing.
+    "USERS_SECRET_KEY": base64.urlsafe_b64encode(b"x" * 32).decode(),
 }
 ResultT = TypeVar("ResultT")
 
@@ -130,6 +134,22 @@ class Accounts:
         self.secrets.update({token, password})
         return token
 
+    def add_second_factor(self, token: str) -> list[str]:
+        """Add an authenticator app to the account of a session; return the recovery codes."""
+        factors = "second-factors/totp"
+        secret = str(self.expect(201, factors, None, token=token).json()["secret"])
+        code = totp_code(secret)
+        added = self.expect(200, f"{factors}/confirm", {"code": code}, token=token).json()
+        codes = [str(recovery_code) for recovery_code in added["recovery_codes"]]
+        self.secrets.update({secret, added["token"], *codes})
+        return codes
+
+    def start_login(self, email: str) -> str:
+        """Return the challenge of a login that needs a second factor."""
+        challenge = str(self.expect(200, "token", credentials(email)).json()["challenge"])
+        self.secrets.add(challenge)
+        return challenge
+
     def create_administrator(self) -> str:
         """Return the token of an administrator's session."""
         email = new_email()
@@ -158,6 +178,15 @@ class Accounts:
 
 def credentials(email: str, password: str = PASSWORD) -> dict[str, str]:
     return {"email": email, "password": password}
+
+
+def totp_code(secret: str) -> str:
+    """Return what an authenticator app shows now: https://www.rfc-editor.org/rfc/rfc6238"""
+    step = int(time.time() // 30).to_bytes(8, "big")
+    digest = hmac.digest(base64.b32decode(secret), step, "sha1")
+    start = digest[-1] & 15
+    number = int.from_bytes(digest[start : start + 4], "big") & 0x7FFFFFFF
+    return f"{number % 10**6:06}"
 
 
 def new_email() -> str:

@@ -339,6 +339,18 @@ def test_scripts_of_another_origin_change_nothing(accounts: Accounts, browser: B
         assert not accounts.is_logged_in(token)
 
 
+# What browsers from before 2023 send, and those that do not trust the address of the page.
+@pytest.mark.parametrize("origin", ["https://attacker.example", "null", "http://localhost:5173"])
+def test_a_foreign_origin_alone_is_refused(accounts: Accounts, origin: str) -> None:
+    cookie = accounts.log_in(accounts.create())
+    for operation in ("logout-everywhere", "logout", "login", "second-factors/totp"):
+        accounts.expect(403, operation, {}, cookie=cookie, Origin=origin)
+    item = accounts.post("/api/v1/items", {"name": "Lamp"}, cookie=cookie, Origin=origin)
+    assert item.status_code == 403
+    assert accounts.is_logged_in(cookie)
+    accounts.expect(204, "logout-everywhere", {}, cookie=cookie, Origin=accounts.served.address)
+
+
 def count_refused(accounts: Accounts, origin: str) -> int:
     """Count the lines of the log about requests by pages of an origin."""
     lines = accounts.log().splitlines()

@@ -1,8 +1,9 @@
 """Attacks on accounts by those who have one, and by pages that its owner opens."""
 
 import json
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -53,24 +54,21 @@ def is_private(response: requests.Response) -> bool:
     return no_store and vary >= {"authorization", "cookie"}
 
 
-def operations_below(accounts: Accounts, prefix: str) -> list[tuple[str, str, set[str]]]:
-    """Return the methods and the paths of operations, and the fields of their bodies."""
-    document = accounts.get("/openapi.json").json()
-    schemas = document["components"]["schemas"]
-    found = []
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            content = operation.get("requestBody", {}).get("content", {})
-            reference = content.get("application/json", {}).get("schema", {}).get("$ref", "")
-            fields = {*schemas.get(reference.rpartition("/")[2], {}).get("properties", {})}
-            if path.startswith(prefix):
-                found.append((method.upper(), path, fields))
-    return found
+def protected_operations(accounts: Accounts, prefix: str) -> list[tuple[str, str]]:
+    """Return the methods and the paths of operations that need credentials."""
+    paths: dict[str, dict[str, Any]] = accounts.get("/openapi.json").json()["paths"]
+    return [
+        (method.upper(), path)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if path.startswith(prefix) and "security" in operation
+    ]
 
 
-def create_key(accounts: Accounts, token: str) -> dict[str, Any]:
-    scopes = ["item:read", "item:write"]
-    created = accounts.post(f"{AUTH}/api-keys", {"name": "a", "scopes": scopes}, token=token)
+def create_key(
+    accounts: Accounts, token: str, scopes: Sequence[str] = ("item:read", "item:write")
+) -> dict[str, Any]:
+    created = accounts.post(f"{AUTH}/api-keys", {"name": "a", "scopes": [*scopes]}, token=token)
     assert created.status_code == 201, created.text
     key: dict[str, Any] = created.json()
     accounts.secrets.add(key["key"])
@@ -117,9 +115,9 @@ def test_administration_needs_its_scopes(accounts: Accounts) -> None:
     own = accounts.get(f"{AUTH}/me", token=administrator).json()
     session = accounts.log_in(accounts.create())
     key = create_key(accounts, session)["key"]
-    attacked = operations_below(accounts, USERS)
+    attacked = protected_operations(accounts, USERS)
     assert len(attacked) >= 9
-    for method, path, _ in attacked:
+    for method, path in attacked:
         path = path.replace("{user_id}", own["id"])
         body = {"email": new_email(), "roles": []}
         for status, token in ((403, session), (403, key), (401, None), (401, "session_x")):
@@ -129,6 +127,23 @@ def test_administration_needs_its_scopes(accounts: Accounts) -> None:
             # No scope would let a key in.
             assert ("WWW-Authenticate" in response.headers) == (token != key)
     assert accounts.get(f"{AUTH}/me", token=administrator).json() == own
+
+
+def test_a_stolen_api_key_cannot_manage_accounts(accounts: Accounts) -> None:
+    """Whatever its scopes: it must not become a session, a password or another key."""
+    administrator = accounts.create_administrator()
+    own = accounts.get(f"{AUTH}/me", token=administrator).json()
+    key = create_key(accounts, administrator, own["scopes"])["key"]
+    assert {"user:read", "user:write"} <= {*own["scopes"]}
+    for prefix in (AUTH, USERS):
+        attacked = protected_operations(accounts, prefix)
+        assert len(attacked) >= 9
+        for method, path in attacked:
+            path = re.sub(r"{.*?}", own["id"], path)
+            assert accounts.request(method, path, {}, token=key).status_code == 403, path
+    # Browsers send cookies by themselves, which is for sessions only.
+    assert accounts.get("/api/v1/items", cookie=key).status_code == 401
+    assert accounts.get("/api/v1/items", token=key).status_code == 200
 
 
 def test_paths_cannot_be_disguised(accounts: Accounts) -> None:
@@ -153,7 +168,7 @@ def send_raw(accounts: Accounts, path: str, token: str) -> requests.Response:
 def test_an_administrator_cannot_change_the_own_account(accounts: Accounts) -> None:
     administrator = accounts.create_administrator()
     own = accounts.get(f"{AUTH}/me", token=administrator).json()
-    for method, path, _ in operations_below(accounts, f"{USERS}/{{user_id}}"):
+    for method, path in protected_operations(accounts, f"{USERS}/{{user_id}}"):
         if method != "GET":
             path = path.replace("{user_id}", own["id"])
             response = accounts.request(method, path, {"roles": []}, token=administrator)

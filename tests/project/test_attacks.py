@@ -260,7 +260,9 @@ def test_parallel_guesses_of_codes_are_counted(accounts: Accounts) -> None:
         return accounts.post(f"{AUTH}/second-factor/token", body)
 
     statuses = count_statuses(in_parallel(GUESSES, guess))
-    assert statuses == {401: ATTEMPTS, 429: GUESSES - ATTEMPTS}
+    # 422: the challenge has ended after as many attempts.
+    assert statuses[401] == ATTEMPTS
+    assert statuses.keys() <= {401, 422, 429}
     # A new challenge gives no further guesses.
     body = {"challenge": accounts.start_login(email), "method": "recovery_code", "code": code}
     assert accounts.post(f"{AUTH}/second-factor", body).status_code == 429

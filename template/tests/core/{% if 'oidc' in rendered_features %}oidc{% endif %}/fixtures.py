@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeAlias
+from uuid import uuid4
 
 import pytest
 
@@ -28,10 +29,10 @@ def _accept_its_tokens(identity_provider: IdentityProvider) -> Iterator[None]:
 
 @pytest.fixture
 def authorize(identity_provider: IdentityProvider) -> Authorize:
-    """`await authorize("item:read")` returns the headers of a caller with these scopes."""
+    """`await authorize("item:read")` returns the headers of a new caller with these scopes."""
 
-    async def headers(*scopes: str, id: str = "tester") -> dict[str, str]:  # noqa: A002
-        token = identity_provider.access_token(id, scope=" ".join(scopes))
+    async def headers(*scopes: str, id: str | None = None) -> dict[str, str]:  # noqa: A002
+        token = identity_provider.access_token(id or uuid4().hex, scope=" ".join(scopes))
         return {"Authorization": f"Bearer {token}"}
 
     return headers

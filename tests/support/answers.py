@@ -22,5 +22,5 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "scan-none": {"modules": [], "model_discovery": "scan", "features": ["jobs"]},
     "scan-mail": {"model_discovery": "scan", "features": ["jobs", "mail"]},
     "oidc": {"auth": "oidc", "modules": ["item", "order_line", "q" * 20]},
-    "oidc-none": {"auth": "oidc", "modules": [], "features": ["jobs"]},
+    "oidc-empty": {"auth": "oidc", "modules": [], "features": ["jobs"]},
 }

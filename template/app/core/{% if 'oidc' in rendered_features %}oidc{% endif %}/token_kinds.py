@@ -13,8 +13,8 @@ def find_other_kind(
     if "events" in claims:
         return "a logout token or another event"
     if "cnf" in claims:
-        # Whoever sends it would have to prove that they hold a key; accepting it without the proof
-        # would undo what the provider meant to protect.
+        # Accepted without a proof of possession of its key, it would work for a thief as well:
+        # https://www.rfc-editor.org/rfc/rfc9449#section-7
         return "bound to a key of its owner (DPoP, mutual TLS)"
     # Keycloak's `typ` and Cognito's `token_use`.
     if str(claims.get("typ", "Bearer")).lower() != "bearer":

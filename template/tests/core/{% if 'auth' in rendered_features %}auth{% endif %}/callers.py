@@ -5,9 +5,13 @@ from typing import Protocol
 
 
 class Authorize(Protocol):
-    """The fixture `authorize`: makes a caller with exactly these scopes.
+    """The fixture `authorize`: returns the headers of a caller with exactly these scopes.
 
-    Its value is the headers of the caller's requests. Each call makes another caller.
+    Each call makes another caller, unless `id` names one.
     """
 
-    def __call__(self, *scopes: str) -> Awaitable[dict[str, str]]: ...
+    def __call__(
+        self,
+        *scopes: str,
+        id: str | None = None,  # noqa: A002
+    ) -> Awaitable[dict[str, str]]: ...

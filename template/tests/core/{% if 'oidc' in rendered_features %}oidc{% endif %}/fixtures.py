@@ -1,15 +1,13 @@
 """The fixture `authorize`, which makes callers of the API, and the provider behind it."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
+from tests.core.auth.callers import Authorize
 from tools.identity_provider import AUDIENCE, IdentityProvider
 from tools.identity_server import run_identity_provider
-
-Authorize: TypeAlias = Callable[..., Awaitable[dict[str, str]]]
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.conftest import connect
+from tests.core.auth.callers import Authorize
 from tests.core.oidc.conftest import SCOPE, MakeApp, bearer
-from tests.core.oidc.fixtures import Authorize
 from tools.identity_provider import IdentityProvider
 
 

@@ -10,8 +10,8 @@ from app.core.auth.requirements import require
 from app.core.errors import NotFoundError
 from app.core.optimistic_locking import IfNoneMatch, set_etag
 from tests.conftest import connect
+from tests.core.auth.callers import Authorize
 from tests.core.oidc.conftest import SCOPE, MakeApp
-from tests.core.oidc.fixtures import Authorize
 
 STORED: Any = SimpleNamespace(version=1)
 

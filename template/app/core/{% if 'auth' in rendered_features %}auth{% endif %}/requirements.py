@@ -5,11 +5,7 @@ from typing import Annotated, Any, TypeAlias
 from fastapi import Security
 
 from app.core.auth.principal import Principal
-{% if auth == 'users' %}
-from app.core.users.authentication import authenticate
-{% else %}
 from app.core.oidc.authentication import authenticate
-{% endif %}
 
 Caller: TypeAlias = Annotated[Principal, Security(authenticate)]
 """The caller of an operation; any authenticated caller is allowed."""

@@ -206,7 +206,8 @@ def depth(figures: Mapping[str, Any]) -> Iterator[str]:
 def authentication(figures: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "## Authentication\n\nReads of one row by one application, without authentication and with"
-        f" one access token that is signed with RS256: {MAIN_SETTING}.\n"
+        f" both kinds of it: {MAIN_SETTING}. With `oidc`, one access token signed with RS256; with"
+        " `users`, one session.\n"
     )
     kinds = list(figures[WITHOUT][0])
     rows = (

@@ -130,7 +130,11 @@ def test_bad_modules_are_rejected_before_anything_is_written(
         ({"features": ["mail"]}, "Add 'jobs', or remove 'mail': mail needs jobs."),
         (
             {"auth": "oauth"},
-            "Invalid choice for 'auth': 'oauth' is not in ['none', 'oidc']",
+            "Invalid choice for 'auth': 'oauth' is not in ['none', 'oidc', 'users']",
+        ),
+        (
+            {"auth": "users", "features": ["jobs"]},
+            "Add 'jobs' and 'mail' to features, or choose another answer: accounts need mails",
         ),
         (
             {"features": ["jobs"], "modules": ["queued_job"]},

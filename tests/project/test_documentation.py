@@ -25,6 +25,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "none": {},
     "jobs": {"features": ["jobs"]},
     "oidc": {"auth": "oidc"},
+    "users": {"auth": "users", "features": ["jobs", "mail"]},
 }
 
 

@@ -9,7 +9,7 @@ from tests.support.pages import follow_page
 from tests.support.projects import Project, run
 
 
-@pytest.mark.parametrize("auth", ["oidc"])
+@pytest.mark.parametrize("auth", ["oidc", "users"])
 def test_rows_of_other_owners_are_missing(
     project: Callable[..., Project], database: str, auth: str
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.projects import render
 
+ANSWERS = {"oidc": [], "users": ["jobs", "mail"]}
 # Requirements of OWASP ASVS 5.0 of the levels 1 and 2, by section, with the level of each.
 REQUIREMENTS = {
     "6.1": "122",
@@ -32,9 +33,12 @@ ROW = re.compile(r"^\| (\d+\.\d+\.\d+) \| (\d) \| [^|]+ \| [^|]+ \|$", re.MULTIL
 NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:: (test_\w+(?:, test_\w+)*))?`")
 
 
-@pytest.fixture
-def made(template: Path, tmp_path: Path) -> Path:
-    return render(template, tmp_path / "project", database="sqlite", auth="oidc")
+@pytest.fixture(params=ANSWERS)
+def made(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -> Path:
+    auth: str = request.param
+    return render(
+        template, tmp_path / "project", database="sqlite", auth=auth, features=ANSWERS[auth]
+    )
 
 
 def read_page(made: Path) -> str:

@@ -23,4 +23,11 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "scan-mail": {"model_discovery": "scan", "features": ["jobs", "mail"]},
     "oidc": {"auth": "oidc", "modules": ["item", "order_line", "q" * 20]},
     "oidc-empty": {"auth": "oidc", "modules": [], "features": ["jobs"]},
+    "users": {"auth": "users", "features": ["jobs", "mail"]},
+    "users-scan": {
+        "auth": "users",
+        "modules": [],
+        "features": ["jobs", "mail"],
+        "model_discovery": "scan",
+    },
 }

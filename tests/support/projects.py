@@ -29,6 +29,7 @@ ROOT = SUPPORT.parents[1]
 TEMPLATE_PARTS = (
     *("CHANGELOG.md", "copier.yml", "features.jinja", "moves.jinja", "naming.jinja", "template"),
     "updates.jinja",
+    "users_openapi.jinja",
 )
 CONFIGURATION = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
 QUESTIONS = {

@@ -27,6 +27,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "jobs": {"features": JOBS},
     "jobs,mail": {"features": BOTH},
     "oidc": {"auth": "oidc"},
+    "users": {"auth": "users", "features": BOTH},
 }
 MODELS, WORKER = "app/core/jobs/models.py", "app/worker.py"
 TABLES = ("job_schedule", "queued_job")
@@ -65,7 +66,7 @@ def test_switching_on_keeps_the_edits_of_a_team(
     assert template_owned(made) == template_owned(fresh)
 
 
-@pytest.mark.parametrize("choice", ["jobs,mail", "oidc"])
+@pytest.mark.parametrize("choice", ["jobs,mail", "oidc", "users"])
 @pytest.mark.parametrize("version", RELEASES)
 def test_switching_on_in_an_edited_project_of_a_release_adds_no_conflict(
     committed: Callable[..., Project], version: str, choice: str
@@ -145,9 +146,11 @@ def check_dropped(made: Project, status: int = 0) -> str:
         (run_copier, {"features": BOTH}, {"features": []}),
         (run_update, {"auth": "oidc"}, {"auth": "none"}),
         (run_copier, {"auth": "oidc"}, {"auth": "none"}),
+        (run_update, {"auth": "users", "features": BOTH}, {"auth": "none", "features": []}),
+        (run_update, {"auth": "users", "features": BOTH}, {"auth": "oidc", "features": JOBS}),
         (run_update, {"features": BOTH}, {"auth": "oidc", "features": []}),
     ],
-    ids=["all", "mail", "copier", "oidc", "oidc-copier", "all-oidc"],
+    ids=["all", "mail", "copier", "oidc", "oidc-copier", "users", "users-oidc", "all-oidc"],
 )
 def test_switching_off_in_an_unedited_project_equals_never_having_chosen_it(
     committed: Callable[..., Project],
@@ -274,7 +277,7 @@ def names_of(made: dict[str, bytes], others: dict[str, bytes]) -> set[str]:
     return paths | modules | {name.decode() for name in dependencies | settings} | {*TABLES}
 
 
-@pytest.mark.parametrize("auth", ["oidc"])
+@pytest.mark.parametrize("auth", ["oidc", "users"])
 @pytest.mark.parametrize("features", [[], JOBS], ids=["none", "jobs"])
 def test_a_project_has_no_trace_of_other_features(
     committed: Callable[..., Project], database: str, features: list[str], auth: str

@@ -24,6 +24,9 @@ class Authentication(SecurityBase):
         """Return the caller. Raises UnauthorizedError for missing or invalid credentials."""
         raise NotImplementedError
 
+    def check(self, principal: Principal) -> None:
+        """Raise ForbiddenError for a caller that may use no operation with this scheme."""
+
     async def __call__(self, connection: HTTPConnection, required: SecurityScopes) -> Principal:
         """Return the caller of a request.
 
@@ -42,6 +45,8 @@ class Authentication(SecurityBase):
             # Never unbound: servers run each request in its own context.
             bind_contextvars(user_id=principal.id)
             trace.get_current_span().set_attribute("user_id", principal.id)
+        # Also of one that another scheme has identified.
+        self.check(principal)
         if missing := [scope for scope in required.scopes if scope not in principal.scopes]:
             audit("access denied", missing_scopes=missing)
             raise MissingScopeError(missing)

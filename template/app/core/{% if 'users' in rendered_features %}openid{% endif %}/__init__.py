@@ -1,0 +1,1 @@
+"""What OpenID Connect providers publish and sign."""

@@ -1,0 +1,63 @@
+"""Links in mails. Jobs create their tokens, which the database and the queue never contain."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from app.core.database import Session
+from app.core.jobs import current_job
+from app.core.mail import Mail, smtp
+from app.core.mail.mails import render
+from app.core.users.one_time_tokens import Purpose, new_one_time_token, store_token
+from app.core.users.settings import UsersSettings, get_users_settings
+
+
+@dataclass(frozen=True)
+class Link:
+    """A page of the web application, and the mail that leads to it."""
+
+    path: str
+    template: str
+    lifetime_setting: str
+
+    def lifetime(self, settings: UsersSettings) -> int:
+        seconds: int = getattr(settings, self.lifetime_setting)
+        return seconds
+
+
+LINKS = {
+    Purpose.SIGN_UP: Link("verify-email", "sign_up", "verification_lifetime"),
+    Purpose.INVITATION: Link("accept-invitation", "invitation", "invitation_lifetime"),
+    Purpose.PASSWORD_RESET: Link("reset-password", "password_reset", "reset_lifetime"),
+    Purpose.EMAIL_CHANGE: Link("confirm-email", "email_change", "verification_lifetime"),
+}
+
+
+def link_url(purpose: Purpose, token: str) -> str:
+    """Return a link whose token servers do not see: browsers do not send fragments."""
+    return f"{get_users_settings().link_url}/{LINKS[purpose].path}#token={token}"
+
+
+def site() -> str:
+    """Return how mails name the service: the host of its web application."""
+    return urlsplit(get_users_settings().link_url).netloc
+
+
+async def send_link(session: Session, purpose: Purpose, email: str, user_id: UUID | None) -> None:
+    """Send a mail with a link, then store the hash of its token; run by a job.
+
+    A mail that fails leaves nothing, and the next attempt sends another token.
+    """
+    link = LINKS[purpose]
+    token = new_one_time_token(purpose)
+    lifetime = link.lifetime(get_users_settings())
+    context = {
+        "url": link_url(purpose, token),
+        "site": site(),
+        "email": email,
+        "hours": round(lifetime / 3600) or 1,
+    }
+    mail = Mail(email, *render(f"users/mails/{link.template}", context))
+    # Before the transaction starts: it holds no connection meanwhile.
+    await smtp.deliver(mail, current_job().id)
+    await store_token(session, token, purpose, email, user_id, lifetime)

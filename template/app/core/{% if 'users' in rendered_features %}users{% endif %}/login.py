@@ -1,0 +1,51 @@
+"""Logins: whatever proved who the caller is, they end in `complete_login`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select
+
+from app.core.auth.audit import audit
+from app.core.database import Session
+from app.core.users.models import UserAccount, UserSession
+from app.core.users.sessions import Device, end_session, start_session
+from app.core.users.settings import get_users_settings
+
+
+async def complete_login(
+    session: Session,
+    account: UserAccount,
+    device: Device,
+    *,
+    methods: Sequence[str],
+    replaces: str | None = None,
+    authenticated_at: datetime | None = None,
+) -> str:
+    """Start a session in a transaction and return its token; the only place that does.
+
+    The account is locked: see `lock_account`. `methods` are what proved who the caller is, such as
+    `["password", "totp"]`, at `authenticated_at`, by default now. The session with the token
+    `replaces` ends.
+    """
+    if replaces:
+        await end_session(session, replaces)
+    await _end_excess_sessions(session, account)
+    token = await start_session(
+        session, account.id, device, methods=methods, authenticated_at=authenticated_at
+    )
+    audit("login", user_id=str(account.id), methods=list(methods), address=device.address)
+    return token
+
+
+async def _end_excess_sessions(session: Session, account: UserAccount) -> None:
+    """Make room for one more session within the limit."""
+    newest_first = (
+        select(UserSession.id)
+        .where(UserSession.user_id == account.id)
+        .order_by(UserSession.last_seen_at.desc(), UserSession.id.desc())
+        # MySQL has no OFFSET without LIMIT.
+        .limit(1000)
+        .offset(get_users_settings().session_limit - 1)
+    )
+    if excess := [*await session.scalars(newest_first)]:
+        await session.execute(delete(UserSession).where(UserSession.id.in_(excess)))

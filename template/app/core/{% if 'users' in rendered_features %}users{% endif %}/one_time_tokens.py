@@ -1,0 +1,96 @@
+"""Tokens that work once, of links in mails."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import CursorResult, Table, bindparam, delete, select
+
+from app.core.database import Session, StoredRow, read_rows
+from app.core.errors import ErrorDetail, InvalidError
+from app.core.models import utc_now
+from app.core.users.challenges import delete_challenges
+from app.core.users.models import UserToken
+from app.core.users.tokens import hash_token, new_token
+
+
+class Purpose(StrEnum):
+    """What a token is for; no other operation accepts it."""
+
+    SIGN_UP = "sign_up"
+    INVITATION = "invitation"
+    PASSWORD_RESET = "password_reset"  # noqa: S105
+    EMAIL_CHANGE = "email_change"
+
+
+TABLE = cast(Table, UserToken.__table__)
+IS_VALID = (
+    TABLE.c.token_hash == bindparam("hashed"),
+    TABLE.c.purpose == bindparam("wanted"),
+    TABLE.c.expires_at > bindparam("now"),
+)
+FIND = select(TABLE.c.user_id, TABLE.c.email).where(*IS_VALID)
+USE = delete(TABLE).where(*IS_VALID)
+
+
+class InvalidTokenError(InvalidError):
+    """A one-time token is unknown, has expired, or was used."""
+
+    def __init__(self) -> None:
+        reason = "invalid, expired or used"
+        detail = ErrorDetail(location=["body", "token"], reason=reason)
+        super().__init__(f"The token is {reason}; request a new one.", [detail])
+
+
+async def store_token(
+    session: Session, token: str, purpose: Purpose, email: str, user_id: UUID | None, seconds: float
+) -> None:
+    """Insert a token in a transaction; earlier ones for the same purpose and address end."""
+    same = (TABLE.c.email == email, TABLE.c.purpose == purpose, TABLE.c.user_id == user_id)
+    await session.execute(delete(TABLE).where(*same))
+    row = UserToken(
+        token_hash=hash_token(token),
+        purpose=purpose,
+        user_id=user_id,
+        email=email,
+        expires_at=utc_now() + timedelta(seconds=seconds),
+    )
+    session.add(row)
+    await session.flush()
+
+
+def new_one_time_token(purpose: Purpose) -> str:
+    return new_token(f"{purpose}_")
+
+
+async def find_token(session: Session, token: str, purpose: Purpose) -> StoredRow:
+    """Return the account and the address of a token without using it, or a transaction.
+
+    Raises InvalidTokenError.
+    """
+    rows = await read_rows(session, FIND, _parameters(token, purpose))
+    if not rows:
+        raise InvalidTokenError
+    return rows[0]
+
+
+async def use_token(session: Session, token: str, purpose: Purpose) -> None:
+    """Delete a token in a transaction: of parallel uses, one wins. Raises InvalidTokenError."""
+    result = await session.execute(USE, _parameters(token, purpose))
+    if cast(CursorResult[tuple[()]], result).rowcount != 1:
+        raise InvalidTokenError
+
+
+def _parameters(token: str, purpose: Purpose) -> dict[str, object]:
+    return {"hashed": hash_token(token), "wanted": purpose, "now": utc_now()}
+
+
+async def delete_tokens(session: Session, user_id: UUID) -> None:
+    """Delete all tokens of an account, and those of half-finished logins."""
+    await session.execute(delete(TABLE).where(TABLE.c.user_id == user_id))
+    await delete_challenges(session, user_id)
+
+
+async def delete_expired_tokens(session: Session) -> None:
+    await session.execute(delete(TABLE).where(TABLE.c.expires_at <= utc_now()))

@@ -1,0 +1,91 @@
+"""The passkeys and security keys of accounts."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import Table, bindparam, delete, func, or_, select, update
+
+from app.core.database import Session, StoredRow, read_rows
+from app.core.errors import ConflictError, NotFoundError
+from app.core.models import utc_now
+from app.core.users.models import UserPasskey
+
+MAX_PASSKEYS = 20
+
+PASSKEY = cast(Table, UserPasskey.__table__)
+LIST = (
+    select(*(PASSKEY.c.id, PASSKEY.c.name, PASSKEY.c.created_at, PASSKEY.c.last_used_at))
+    .where(PASSKEY.c.user_id == bindparam("user_id"))
+    .order_by(PASSKEY.c.id)
+)
+
+
+def hash_credential_id(credential_id: bytes) -> str:
+    return hashlib.sha256(credential_id).hexdigest()
+
+
+async def list_passkeys(session: Session, user_id: UUID) -> Sequence[StoredRow]:
+    return await read_rows(session, LIST, {"user_id": user_id})
+
+
+async def find_keys(session: Session, user_id: UUID) -> Sequence[UserPasskey]:
+    """Return the passkeys of an account, with what browsers need to find them."""
+    statement = select(UserPasskey).where(UserPasskey.user_id == user_id).order_by(UserPasskey.id)
+    return (await session.scalars(statement)).all()
+
+
+async def find_key(session: Session, credential_id: bytes) -> UserPasskey | None:
+    hashed = hash_credential_id(credential_id)
+    return await session.scalar(select(UserPasskey).where(UserPasskey.credential_hash == hashed))
+
+
+async def add_passkey(session: Session, passkey: UserPasskey) -> UserPasskey:
+    """Insert a passkey; raises ConflictError for one too many."""
+    mine = select(func.count()).select_from(PASSKEY).where(PASSKEY.c.user_id == passkey.user_id)
+    if (await session.scalar(mine) or 0) >= MAX_PASSKEYS:
+        raise ConflictError(f"An account can have {MAX_PASSKEYS} passkeys; delete one first.")
+    session.add(passkey)
+    await session.flush()
+    return passkey
+
+
+async def record_use(session: Session, passkey: UserPasskey, sign_count: int) -> bool:
+    """Store the counter of a passkey; return False if it did not increase: it may be a copy.
+
+    A counter that is always 0 is none.
+    """
+    increases = or_(PASSKEY.c.sign_count < sign_count, PASSKEY.c.sign_count + sign_count == 0)
+    statement = (
+        update(PASSKEY)
+        .where(PASSKEY.c.id == passkey.id, increases)
+        .values(sign_count=sign_count, last_used_at=utc_now())
+    )
+    result = await session.execute(statement)
+    return int(getattr(result, "rowcount", 0)) == 1
+
+
+async def rename_passkey(session: Session, user_id: UUID, passkey_id: UUID, name: str) -> None:
+    """Rename a passkey of the account; raises NotFoundError."""
+    passkey = await _get(session, user_id, passkey_id)
+    passkey.name = name
+    await session.flush()
+
+
+async def delete_passkey(session: Session, user_id: UUID, passkey_id: UUID) -> None:
+    """Delete a passkey of the account; raises NotFoundError."""
+    passkey = await _get(session, user_id, passkey_id)
+    await session.delete(passkey)
+    await session.flush()
+
+
+async def delete_passkeys(session: Session, user_id: UUID) -> None:
+    await session.execute(delete(PASSKEY).where(PASSKEY.c.user_id == user_id))
+
+
+async def _get(session: Session, user_id: UUID, passkey_id: UUID) -> UserPasskey:
+    passkey = await session.get(UserPasskey, passkey_id)
+    if passkey is None or passkey.user_id != user_id:
+        raise NotFoundError("passkey", passkey_id)
+    return passkey

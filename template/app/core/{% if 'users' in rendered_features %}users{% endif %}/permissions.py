@@ -1,0 +1,4 @@
+"""Scopes of those who administrate accounts."""
+
+READ = "user:read"
+WRITE = "user:write"

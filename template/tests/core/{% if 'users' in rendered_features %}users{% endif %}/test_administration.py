@@ -14,6 +14,7 @@ from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.users import permissions
 from app.core.users.models import UserAccount, UserSession
+from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
     ADA,
@@ -24,7 +25,6 @@ from tests.core.users.conftest import (
     FollowLink,
     load,
 )
-from tests.core.auth.callers import Authorize
 
 USERS = "/api/v1/users"
 # The scopes of these roles are in app/roles.py; an administrator here has those of viewers.

@@ -26,8 +26,8 @@ from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserApiKey, UserSession
 from app.core.users.passwords import get_password_hasher
 from tests.conftest import StatementLimit
-from tests.core.jobs.fixtures import JobRunner
 from tests.core.auth.callers import Authorize
+from tests.core.jobs.fixtures import JobRunner
 
 KEYS = "/api/v1/auth/api-keys"
 OWNER = uuid7()

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from app.core.mail import Mail
 from app.core.users import permissions
 from app.core.users.models import UserAccount
+from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
     ADA,
@@ -22,7 +23,6 @@ from tests.core.users.conftest import (
     PASSWORD,
     link_token,
 )
-from tests.core.auth.callers import Authorize
 
 TOKEN_AND_PASSWORD = {"token": "x", "password": PASSWORD}
 SECOND_FACTOR = {"challenge": "x", "method": "totp", "code": "123456"}

@@ -12,9 +12,9 @@ from app.core.auth.requirements import Caller
 from app.core.database import SessionFactory
 from app.core.users.accounts import lock_account
 from app.core.users.models import UserPasskey, UserSession, UserTOTP
+from tests.core.auth.callers import Authorize
 from tests.core.users.conftest import AUTH, CREDENTIALS, NEW_PASSWORD, PASSWORD, ReadMail
 from tests.core.users.factors.conftest import FACTORS, Person
-from tests.core.auth.callers import Authorize
 
 Change = Callable[[Person], Awaitable[httpx2.Response]]
 

@@ -11,10 +11,10 @@ from app.core.auth.requirements import Caller, require
 from app.core.database import SessionFactory
 from app.core.users.factor_router import EnrollingCaller
 from app.core.users.models import UserSession
+from tests.core.auth.callers import Authorize
 from tests.core.users.conftest import AUTH, NEW_PASSWORD, PASSWORD
 from tests.core.users.factors.conftest import FACTORS, Person, SetVariables
 from tests.core.users.factors.test_passkey_login import log_in as log_in_with_passkey
-from tests.core.auth.callers import Authorize
 
 OPEN = {
     ("GET", FACTORS),

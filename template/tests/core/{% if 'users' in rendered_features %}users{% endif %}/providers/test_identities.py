@@ -10,7 +10,6 @@ import pytest
 import structlog
 from fastapi import FastAPI
 from sqlalchemy import select, update
-from uuid_utils.compat import uuid7
 
 from app.core.database import SessionFactory
 from app.core.mail import Mail
@@ -19,9 +18,9 @@ from app.core.users.authentication import COOKIE
 from app.core.users.models import UserAccount, UserIdentity, UserSession
 from app.core.users.passwords import get_password_hasher
 from tests.conftest import connect
+from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import Configure
-from tests.core.auth.callers import Authorize
 from tests.core.users.providers.browser import IDENTITIES, Browser
 from tests.core.users.providers.identity_provider import IdentityProvider
 

@@ -12,7 +12,7 @@ from app.core.users.cookies import delete_session_cookie, set_session_cookie
 from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep
 from app.core.users.email_change import EmailChange as EmailChangeService
 from app.core.users.own_account import OwnAccount
-from app.core.users.password_change import PasswordChange as PasswordChangeService
+from app.core.users.passwords.change import PasswordChange as PasswordChangeService
 from app.core.users.schemas import (
     Confirmation,
     EmailChange,

@@ -14,9 +14,9 @@ from app.core.optimistic_locking import check_version
 from app.core.pagination import PageQuery, PageResult
 from app.core.repository import Repository
 from app.core.users.accounts import create_account
-from app.core.users.api_keys import revoke_api_keys
+from app.core.users.api_keys.keys import revoke_api_keys
 from app.core.users.confirmation import require_recent_login
-from app.core.users.factor_reset import reset_second_factors
+from app.core.users.factors.reset import reset_second_factors
 from app.core.users.jobs import send_invitation
 from app.core.users.models import UserAccount
 from app.core.users.one_time_tokens import delete_tokens

@@ -16,9 +16,9 @@ from app.core.auth.principal import Principal
 from app.core.database import SESSION, Session
 from app.core.models import utc_now
 from app.core.users.activity import record_use
-from app.core.users.api_key_authentication import check_scope_is_required, key_principal
-from app.core.users.api_key_lookup import API_KEYS
-from app.core.users.api_keys import API_KEY
+from app.core.users.api_keys.authentication import check_scope_is_required, key_principal
+from app.core.users.api_keys.keys import API_KEY
+from app.core.users.api_keys.lookup import API_KEYS
 from app.core.users.csrf import reject_cross_site
 from app.core.users.methods import SecondFactorRequiredError, lacks_second_factor
 from app.core.users.roles import RoleScopes

@@ -9,9 +9,9 @@ from app.core.auth.principal import Principal
 from app.core.database import StoredRow
 from app.core.models import utc_now
 from app.core.users.methods import has_second_factor
-from app.core.users.passwords import get_password_hasher
+from app.core.users.passwords.hashes import get_password_hasher
 from app.core.users.settings import get_users_settings
-from app.core.users.throttle import Throttle
+from app.core.users.throttling.throttle import Throttle
 
 
 class LoginRequiredError(ForbiddenError):

@@ -8,7 +8,7 @@ from app.core.auth.authentication import ASKED_FOR_PRINCIPAL
 from app.core.users.authentication import bearer_token, cookie_token
 from app.core.users.roles import RoleScopes
 from app.core.users.sessions import Device
-from app.core.users.throttle import Throttle
+from app.core.users.throttling.throttle import Throttle
 
 
 def get_device(request: Request) -> Device:

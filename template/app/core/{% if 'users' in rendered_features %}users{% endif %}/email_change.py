@@ -17,7 +17,7 @@ from app.core.users.one_time_tokens import (
     find_token,
     use_token,
 )
-from app.core.users.throttle import Throttle
+from app.core.users.throttling.throttle import Throttle
 
 
 class EmailChange:

@@ -7,24 +7,19 @@ from fastapi import FastAPI
 from app.core.auth.private_responses import install_private_responses
 from app.core.middleware.cors import CORSSettings
 from app.core.settings import SettingsError, read_settings
-from app.core.users import (
-    account_router,
-    administration_router,
-    api_key_router,
-    factor_router,
-    identity_router,
-    login_router,
-    provider_router,
-    second_step_router,
-    session_router,
-)
+from app.core.users import account_router, administration_router, login_router, session_router
 from app.core.users.activity import install_activity
-from app.core.users.api_key_settings import get_api_key_settings
+from app.core.users.api_keys import router as api_keys_router
+from app.core.users.api_keys.settings import get_api_key_settings
 from app.core.users.csrf import TrustedOrigins
-from app.core.users.factor_settings import check_passkey_settings
+from app.core.users.factors import router as factors_router
+from app.core.users.factors import second_step_router
+from app.core.users.factors.settings import check_passkey_settings
 from app.core.users.openapi import add_cookie_scheme
-from app.core.users.passwords import get_password_hasher
-from app.core.users.providers import install_login_providers
+from app.core.users.passwords.hashes import get_password_hasher
+from app.core.users.providers import identity_router
+from app.core.users.providers import router as providers_router
+from app.core.users.providers.login_providers import install_login_providers
 from app.core.users.roles import RoleScopes
 from app.core.users.settings import get_users_settings
 
@@ -33,10 +28,10 @@ ROUTERS = (
     second_step_router,
     session_router,
     account_router,
-    factor_router,
+    factors_router,
     administration_router,
-    api_key_router,
-    provider_router,
+    api_keys_router,
+    providers_router,
     identity_router,
 )
 

@@ -10,15 +10,15 @@ from app.core.database import Session
 from app.core.jobs import job, schedule
 from app.core.mail import send_mail
 from app.core.users.accounts import find_by_email, find_by_id
-from app.core.users.api_keys import delete_expired_api_keys
-from app.core.users.challenges import delete_expired_challenges
+from app.core.users.api_keys.keys import delete_expired_api_keys
+from app.core.users.factors.challenges import delete_expired_challenges
+from app.core.users.factors.totp import delete_unconfirmed_totp
 from app.core.users.links import send_link, site
 from app.core.users.one_time_tokens import Purpose, delete_expired_tokens
+from app.core.users.providers.started_logins import delete_expired_logins
 from app.core.users.session_lifetimes import delete_ended_sessions
 from app.core.users.settings import get_users_settings
-from app.core.users.started_logins import delete_expired_logins
-from app.core.users.throttle_counts import delete_expired_counts
-from app.core.users.totp import delete_unconfirmed_totp
+from app.core.users.throttling.counts import delete_expired_counts
 
 
 @job(attempts=20)

@@ -9,8 +9,8 @@ from app.core.users.csrf import reject_cross_site
 from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep, TokensDep, mark_private
 from app.core.users.email_change import EmailChange
 from app.core.users.own_account import log_out
-from app.core.users.password_login import LoginResult, PasswordLogin
-from app.core.users.password_reset import PasswordReset
+from app.core.users.passwords.login import LoginResult, PasswordLogin
+from app.core.users.passwords.reset import PasswordReset
 from app.core.users.schemas import (
     EmailOnly,
     Login,

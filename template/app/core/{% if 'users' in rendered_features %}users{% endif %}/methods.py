@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from app.core.auth.errors import ForbiddenError
-from app.core.users.factor_settings import get_factor_settings
+from app.core.users.factors.settings import get_factor_settings
 
 PASSWORD = "password"  # noqa: S105
 TOTP = "totp"

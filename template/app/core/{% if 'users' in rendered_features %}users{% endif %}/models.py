@@ -148,7 +148,7 @@ class UserTOTP(Base):
     user_id: Mapped[UUID] = mapped_column(
         ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True
     )
-    # By app.core.users.encryption: whoever reads the database cannot compute codes.
+    # By app.core.users.factors.encryption: whoever reads the database cannot compute codes.
     encrypted_secret: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     confirmed_at: Mapped[datetime | None]

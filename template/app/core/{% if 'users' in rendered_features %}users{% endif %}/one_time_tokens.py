@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, Table, bindparam, delete, select
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ErrorDetail, InvalidError
 from app.core.models import utc_now
-from app.core.users.challenges import delete_challenges
+from app.core.users.factors.challenges import delete_challenges
 from app.core.users.models import UserToken
 from app.core.users.tokens import hash_token, new_token
 

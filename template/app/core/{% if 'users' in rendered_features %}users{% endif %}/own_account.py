@@ -9,12 +9,12 @@ from app.core.database import Session, StoredRow
 from app.core.errors import NotFoundError
 from app.core.models import utc_now
 from app.core.users.accounts import find_own, lock_account
-from app.core.users.api_keys import revoke_api_keys
+from app.core.users.api_keys.keys import revoke_api_keys
 from app.core.users.confirmation import confirm, require_recent_login, session_id
 from app.core.users.jobs import send_notice
 from app.core.users.one_time_tokens import delete_tokens
 from app.core.users.sessions import end_session, end_sessions, list_sessions
-from app.core.users.throttle import Throttle
+from app.core.users.throttling.throttle import Throttle
 
 
 class OwnAccount:

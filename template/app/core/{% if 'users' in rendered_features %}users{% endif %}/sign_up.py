@@ -18,10 +18,10 @@ from app.core.users.one_time_tokens import (
     find_token,
     use_token,
 )
-from app.core.users.password_rules import check_new_password
-from app.core.users.passwords import get_password_hasher
+from app.core.users.passwords.hashes import get_password_hasher
+from app.core.users.passwords.rules import check_new_password
 from app.core.users.settings import get_users_settings
-from app.core.users.throttle import Throttle
+from app.core.users.throttling.throttle import Throttle
 
 
 class SignUpDisabledError(ForbiddenError):

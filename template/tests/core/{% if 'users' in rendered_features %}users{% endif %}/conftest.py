@@ -10,7 +10,7 @@ from sqlalchemy import select
 from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.users.models import UserAccount
-from app.core.users.passwords import get_password_hasher
+from app.core.users.passwords.hashes import get_password_hasher
 from app.core.users.settings import get_users_settings
 from tests.conftest import connect
 from tests.core.jobs.fixtures import JobRunner

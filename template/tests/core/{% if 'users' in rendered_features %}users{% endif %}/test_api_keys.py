@@ -19,12 +19,12 @@ from app.core.database import SessionFactory
 from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.routing import APIRouter
-from app.core.users import api_key_authentication, api_keys
-from app.core.users.api_key_service import MAX_KEYS
+from app.core.users.api_keys import authentication, keys
+from app.core.users.api_keys.service import MAX_KEYS
 from app.core.users.authentication import COOKIE
 from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserApiKey, UserSession
-from app.core.users.passwords import get_password_hasher
+from app.core.users.passwords.hashes import get_password_hasher
 from tests.conftest import StatementLimit
 from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
@@ -87,7 +87,7 @@ async def test_a_key_identifies_its_account(client: httpx2.AsyncClient, create: 
 async def test_scanners_for_secrets_can_recognize_keys(create: Create) -> None:
     created = await create()
     assert created["key"].startswith(created["prefix"] + "_")
-    assert api_keys.API_KEY.fullmatch(created["key"])
+    assert keys.API_KEY.fullmatch(created["key"])
     assert created["prefix"].startswith("app_key_")
 
 
@@ -450,7 +450,7 @@ async def test_a_use_that_cannot_be_recorded_fails_no_request(
         raise OperationalError("UPDATE", {}, Exception("read-only"))
 
     created = await create()
-    monkeypatch.setattr(api_key_authentication, "touch_api_key", fail)
+    monkeypatch.setattr(authentication, "touch_api_key", fail)
     with structlog.testing.capture_logs() as logs:
         assert await read_status(client, created) == 200
     assert "use of credentials not recorded" in [line["event"] for line in logs]

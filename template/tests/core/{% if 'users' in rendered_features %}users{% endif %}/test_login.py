@@ -13,7 +13,7 @@ from app.core.models import utc_now
 from app.core.settings import PROJECT_ROOT
 from app.core.users.authentication import COOKIE
 from app.core.users.models import UserAccount, UserSession
-from app.core.users.passwords import PasswordHasher
+from app.core.users.passwords.hashes import PasswordHasher
 from tests.conftest import connect
 from tests.core.users.conftest import (
     ADA,

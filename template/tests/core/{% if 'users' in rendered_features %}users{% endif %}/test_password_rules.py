@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.users.password_rules import WeakPasswordError, check_new_password
+from app.core.users.passwords.rules import WeakPasswordError, check_new_password
 from tests.core.users.conftest import ADA, Configure
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from app.core.errors import UnavailableError
-from app.core.users.passwords import PasswordHasher
+from app.core.users.passwords.hashes import PasswordHasher
 from app.core.users.settings import UsersSettings
 from tests.core.users.conftest import PASSWORD
 

@@ -14,8 +14,8 @@ from app.core.jobs.models import QueuedJob
 from app.core.models import utc_now
 from app.core.users.models import UserAccount, UserSession, UserThrottle, UserToken
 from app.core.users.one_time_tokens import Purpose, new_one_time_token
-from app.core.users.passwords import get_password_hasher
-from app.core.users.throttle import Throttle
+from app.core.users.passwords.hashes import get_password_hasher
+from app.core.users.throttling.throttle import Throttle
 from app.core.users.tokens import hash_token
 from tests.core.users.conftest import (
     ADA,

@@ -184,7 +184,7 @@ async def test_secrets_reach_neither_logs_nor_traces_nor_error_responses(
         body = {"token": link + "x", "password": NEW_PASSWORD}
         errors.append((await client.post(f"{AUTH}/reset-password", json=body)).text)
         await client.get(f"{AUTH}/me", headers=headers)
-        monkeypatch.setattr("app.core.users.password_login.find_by_email", None)
+        monkeypatch.setattr("app.core.users.passwords.login.find_by_email", None)
         response = await client.post(f"{AUTH}/login", json=CREDENTIALS)
         assert response.status_code == 500
     written = [str(logs), caplog.text, str(waiting), str(errors)]

@@ -10,11 +10,11 @@ from sqlalchemy import func, select, update
 from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.users.models import UserAccount, UserThrottle
-from app.core.users.throttle import (
+from app.core.users.throttling.counts import delete_expired_counts
+from app.core.users.throttling.limits import Limit, throttled_address
+from app.core.users.throttling.throttle import (
     TooManyRequestsError,
 )
-from app.core.users.throttle_counts import delete_expired_counts
-from app.core.users.throttle_limits import Limit, throttled_address
 from tests.core.users.conftest import (
     ADA,
     AUTH,
@@ -232,7 +232,7 @@ async def test_attempts_that_have_to_wait_cost_no_password_hash(
 ) -> None:
     for _ in range(5):
         await log_in(client)
-    monkeypatch.setattr("app.core.users.password_login.get_password_hasher", None)
+    monkeypatch.setattr("app.core.users.passwords.login.get_password_hasher", None)
     assert (await log_in(client)).status_code == 429
 
 

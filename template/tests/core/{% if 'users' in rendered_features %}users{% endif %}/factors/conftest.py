@@ -9,17 +9,11 @@ import pyotp
 import pytest
 
 from app.core.models import utc_now
-from app.core.users import (
-    challenges,
-    confirmation,
-    guesses,
-    session_lifetimes,
-    sessions,
-    throttle_counts,
-    totp,
-)
-from app.core.users.factor_settings import get_factor_settings
+from app.core.users import confirmation, session_lifetimes, sessions
+from app.core.users.factors import challenges, guesses, totp
+from app.core.users.factors.settings import get_factor_settings
 from app.core.users.models import UserAccount
+from app.core.users.throttling import counts
 from tests.core.users.conftest import ADA, AUTH, PASSWORD, CreateAccount
 from tests.core.users.factors.authenticator import Authenticator
 
@@ -43,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(utc_now())
     modules = (
         *(challenges, confirmation, guesses, session_lifetimes),
-        *(sessions, throttle_counts, totp),
+        *(sessions, counts, totp),
     )
     for module in modules:
         monkeypatch.setattr(module, "utc_now", lambda: clock.now)

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from app.core.database import SessionFactory
 from app.core.models import utc_now
-from app.core.users.encryption import decrypt
+from app.core.users.factors.encryption import decrypt
 from app.core.users.models import UserAccount, UserTOTP
 from app.manage_users import encrypt_secrets, reset_factors
 from tests.core.users.conftest import ADA, AUTH, ReadMail

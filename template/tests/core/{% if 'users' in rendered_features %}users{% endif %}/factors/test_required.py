@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from app.core.auth.requirements import Caller, require
 from app.core.database import SessionFactory
-from app.core.users.factor_router import EnrollingCaller
+from app.core.users.factors.router import EnrollingCaller
 from app.core.users.models import UserSession
 from tests.core.auth.callers import Authorize
 from tests.core.users.conftest import AUTH, NEW_PASSWORD, PASSWORD

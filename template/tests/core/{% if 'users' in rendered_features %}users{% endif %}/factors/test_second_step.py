@@ -11,9 +11,9 @@ from sqlalchemy import select, update
 from app.core.database import SessionFactory
 from app.core.mail import Mail
 from app.core.models import utc_now
-from app.core.users.challenges import add_challenge, use_challenge
+from app.core.users.factors.challenges import add_challenge, use_challenge
+from app.core.users.factors.second_factors import start_second_step
 from app.core.users.models import UserAccount, UserChallenge, UserSession
-from app.core.users.second_factors import start_second_step
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
     ADA,

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from app.core.database import SessionFactory
 from app.core.settings import SettingsError
-from app.core.users.encryption import UndecryptableError, decrypt, encrypt
-from app.core.users.factor_settings import (
+from app.core.users.factors.encryption import UndecryptableError, decrypt, encrypt
+from app.core.users.factors.settings import (
     check_passkey_settings,
     get_factor_settings,
     passkey_domain,

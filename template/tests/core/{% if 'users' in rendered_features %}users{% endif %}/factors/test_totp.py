@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.core.database import SessionFactory
-from app.core.users import totp
+from app.core.users.factors import totp
 from app.core.users.jobs import delete_expired
 from app.core.users.models import UserChallenge, UserTOTP
 from tests.core.users.conftest import ADA

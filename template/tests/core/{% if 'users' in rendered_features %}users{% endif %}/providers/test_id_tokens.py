@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from app.core.database import SessionFactory
 from app.core.openid.provider import Provider, ProviderError
-from app.core.users import provider_client
 from app.core.users.models import UserAccount, UserSession
+from app.core.users.providers import client
 from tests.conftest import connect
 from tests.core.users.providers.browser import PROVIDERS, Browser
 from tests.core.users.providers.identity_provider import CLIENT_ID, SECRET, IdentityProvider
@@ -142,8 +142,8 @@ async def test_a_tampered_token_is_rejected(browser: Browser) -> None:
 @pytest.fixture
 def _no_cooldown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fetch what the provider publishes as often as it is asked for."""
-    monkeypatch.setattr(provider_client, "REFETCH_COOLDOWN", 0)
-    monkeypatch.setattr(provider_client, "DOCUMENTS_LIFETIME", 0)
+    monkeypatch.setattr(client, "REFETCH_COOLDOWN", 0)
+    monkeypatch.setattr(client, "DOCUMENTS_LIFETIME", 0)
 
 
 @pytest.mark.usefixtures("_no_cooldown")

@@ -16,7 +16,7 @@ from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.users.authentication import COOKIE
 from app.core.users.models import UserAccount, UserIdentity, UserSession
-from app.core.users.passwords import get_password_hasher
+from app.core.users.passwords.hashes import get_password_hasher
 from tests.conftest import connect
 from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner

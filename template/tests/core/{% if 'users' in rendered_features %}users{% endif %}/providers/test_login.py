@@ -14,11 +14,11 @@ from sqlalchemy import func, select, update
 
 from app.core.database import SessionFactory
 from app.core.models import utc_now
-from app.core.users import provider_login
 from app.core.users.authentication import COOKIE
 from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserProviderLogin, UserSession
-from app.core.users.provider_cookie import LOGIN_COOKIE
+from app.core.users.providers import login
+from app.core.users.providers.cookie import LOGIN_COOKIE
 from tests.conftest import connect
 from tests.core.users.providers.browser import PROVIDERS, Browser
 from tests.core.users.providers.identity_provider import SECRET, IdentityProvider
@@ -350,7 +350,7 @@ async def test_accounts_with_second_factors_need_them(
     claims: dict[str, Any],
     is_proved: bool,
 ) -> None:
-    monkeypatch.setattr(provider_login, "second_factors", require_totp)
+    monkeypatch.setattr(login, "second_factors", require_totp)
     provider.claim_changes = claims
     async with connect(provider_app(USERS_PROVIDER_CORP_SECOND_FACTOR=setting)) as client:
         client.base_url = httpx2.URL("https://test")

@@ -3,7 +3,7 @@
 import pytest
 
 from app.core.settings import SettingsError
-from app.core.users.provider_settings import read_provider_settings
+from app.core.users.providers.settings import read_provider_settings
 from tests.core.users.providers.identity_provider import SECRET
 
 CORP = {

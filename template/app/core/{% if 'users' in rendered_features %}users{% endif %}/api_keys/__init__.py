@@ -1,0 +1,1 @@
+"""API keys of accounts; see docs/api_keys.md."""

@@ -1,0 +1,61 @@
+"""Challenges: random, answered once, within minutes, by the account or the session that asked."""
+
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Table, delete
+
+from app.core.database import Session
+from app.core.models import utc_now
+from app.core.users.factors.settings import get_factor_settings
+from app.core.users.models import UserChallenge
+from app.core.users.tokens import hash_token
+
+CHALLENGE = cast(Table, UserChallenge.__table__)
+
+
+async def add_challenge(session: Session, challenge: str, purpose: str, **values: Any) -> None:
+    """Store the hash of a challenge, with what its answer has to belong to."""
+    lifetime = timedelta(seconds=get_factor_settings().challenge_lifetime)
+    row = UserChallenge(
+        challenge_hash=hash_token(challenge),
+        purpose=purpose,
+        expires_at=utc_now() + lifetime,
+        **values,
+    )
+    session.add(row)
+    await session.flush()
+
+
+async def use_challenge(
+    session: Session,
+    challenge: str,
+    purpose: str,
+    user_id: UUID | None = None,
+    session_id: UUID | None = None,
+) -> bool:
+    """Return whether a challenge is valid, and delete it; of two parallel answers, one fails."""
+    statement = delete(CHALLENGE).where(
+        CHALLENGE.c.challenge_hash == hash_token(challenge),
+        CHALLENGE.c.purpose == purpose,
+        CHALLENGE.c.user_id.is_not_distinct_from(user_id),
+        CHALLENGE.c.session_id.is_not_distinct_from(session_id),
+        CHALLENGE.c.expires_at > utc_now(),
+    )
+    result = await session.execute(statement)
+    return int(getattr(result, "rowcount", 0)) == 1
+
+
+async def delete_challenges(
+    session: Session, user_id: UUID, session_id: UUID | None = None
+) -> None:
+    """Invalidate the half-finished logins and ceremonies of an account, or those of a session."""
+    statement = delete(CHALLENGE).where(CHALLENGE.c.user_id == user_id)
+    if session_id is not None:
+        statement = statement.where(CHALLENGE.c.session_id == session_id)
+    await session.execute(statement)
+
+
+async def delete_expired_challenges(session: Session) -> None:
+    await session.execute(delete(CHALLENGE).where(CHALLENGE.c.expires_at <= utc_now()))

@@ -1,0 +1,99 @@
+"""Changes of the caller's second factors, after a recent login with one, if there is one."""
+
+from typing import Any
+from uuid import UUID
+
+from app.core.auth.audit import audit
+from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
+from app.core.users.confirmation import session_id
+from app.core.users.factors import passkeys, webauthn_ceremonies
+from app.core.users.factors.change import Added, FactorChange
+from app.core.users.factors.encryption import UndecryptableError
+from app.core.users.factors.recovery_codes import replace_recovery_codes
+from app.core.users.factors.totp import confirm_totp, delete_totp, provisioning_uri, start_totp
+from app.core.users.factors.webauthn_ceremonies import CeremonyError, Options
+from app.core.users.jobs import send_notice
+from app.core.users.methods import PASSKEY, TOTP
+from app.core.users.throttling.throttle import Throttle
+
+
+class WrongCodeError(InvalidError):
+    """The code does not prove that the app has the secret."""
+
+    def __init__(self) -> None:
+        reason = "wrong, or the secret has expired"
+        detail = ErrorDetail(location=["body", "code"], reason=reason)
+        super().__init__(f"The code is {reason}; check the clock, or start again.", [detail])
+
+
+class FactorChanges(FactorChange):
+    """Each operation raises LoginRequiredError as `authorize` does."""
+
+    async def start_totp(self, application: str) -> tuple[str, str]:
+        """Return a new secret for an authenticator app, and the URI of its QR code."""
+        account, methods = await self.authorize()
+        if TOTP in methods:
+            raise ConflictError("The account has an authenticator app; remove it first.")
+        try:
+            secret = await start_totp(self.session, account.id)
+        except UndecryptableError:
+            raise ConflictError("Authenticator apps are disabled: set USERS_SECRET_KEY.") from None
+        return secret, provisioning_uri(secret, account.email, application)
+
+    async def confirm_totp(self, throttle: Throttle, code: str) -> Added:
+        """Activate the app whose code this is. Raises WrongCodeError, TooManyRequestsError."""
+        session_id(self.principal)
+        await throttle.count_second_factor(self.user_id)
+        account, methods = await self.authorize()
+        if not await confirm_totp(self.session, account.id, code):
+            raise WrongCodeError
+        await throttle.forgive_second_factor(self.session, account.id)
+        return await self.complete(account, TOTP, methods, "An authenticator app")
+
+    async def remove_totp(self) -> None:
+        """Raises NotFoundError if there is no app."""
+        account, methods = await self.authorize()
+        if TOTP not in methods:
+            raise NotFoundError("authenticator app of", account.id)
+        await delete_totp(self.session, account.id)
+        await self.complete_removal(account, TOTP, "An authenticator app")
+
+    async def start_passkey(self, application: str) -> Options:
+        """Return the options with which a browser creates a passkey."""
+        account, _ = await self.authorize()
+        caller = session_id(self.principal)
+        return await webauthn_ceremonies.start_adding(self.session, account, caller, application)
+
+    async def add_passkey(self, credential: dict[str, Any], name: str) -> tuple[UUID, Added]:
+        """Store the passkey that a browser has created, and return its id."""
+        account, methods = await self.authorize()
+        try:
+            passkey = await webauthn_ceremonies.finish_adding(
+                self.session, account.id, session_id(self.principal), credential, name
+            )
+        except CeremonyError as error:
+            detail = ErrorDetail(location=["body", "credential"], reason=str(error))
+            raise InvalidError("The passkey cannot be added.", [detail]) from None
+        added = await self.complete(account, PASSKEY, methods, "A passkey")
+        return passkey.id, added
+
+    async def rename_passkey(self, passkey_id: UUID, name: str) -> None:
+        """Raises NotFoundError."""
+        session_id(self.principal)
+        await passkeys.rename_passkey(self.session, self.user_id, passkey_id, name)
+
+    async def remove_passkey(self, passkey_id: UUID) -> None:
+        """Raises NotFoundError."""
+        account, _ = await self.authorize()
+        await passkeys.delete_passkey(self.session, account.id, passkey_id)
+        await self.complete_removal(account, PASSKEY, "A passkey")
+
+    async def replace_recovery_codes(self) -> list[str]:
+        """Return new recovery codes; the old ones become invalid."""
+        account, methods = await self.authorize()
+        if not methods:
+            raise ConflictError("Add an authenticator app or a passkey first.")
+        codes = await replace_recovery_codes(self.session, account.id)
+        audit("recovery codes replaced", user_id=self.principal.id)
+        await send_notice(self.session, account.email, "recovery_codes_replaced")
+        return codes

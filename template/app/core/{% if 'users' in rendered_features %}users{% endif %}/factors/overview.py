@@ -1,0 +1,33 @@
+"""What callers see of their own second factors."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, select
+
+from app.core.auth.principal import Principal
+from app.core.database import Session, read_rows
+from app.core.users.confirmation import session_id
+from app.core.users.factors.passkeys import list_passkeys
+from app.core.users.factors.recovery_codes import CODE
+from app.core.users.factors.settings import get_factor_settings
+from app.core.users.factors.totp import TOTP
+
+APP = select(TOTP.c.confirmed_at).where(
+    TOTP.c.user_id == bindparam("wanted"), TOTP.c.confirmed_at.is_not(None)
+)
+CODES_LEFT = select(func.count().label("left")).where(CODE.c.user_id == bindparam("wanted"))
+
+
+async def get_overview(session: Session, principal: Principal) -> dict[str, Any]:
+    """Return the caller's factors; raises ForbiddenError for a caller without a session."""
+    session_id(principal)
+    user_id = UUID(principal.id)
+    apps = await read_rows(session, APP, {"wanted": user_id})
+    codes = await read_rows(session, CODES_LEFT, {"wanted": user_id})
+    return {
+        "is_required": get_factor_settings().second_factor == "required",
+        "totp": apps[0] if apps else None,
+        "passkeys": await list_passkeys(session, user_id),
+        "recovery_codes_left": codes[0].left,
+    }

@@ -1,0 +1,111 @@
+"""Codes of authenticator apps (TOTP, RFC 6238): six digits, a new code every 30 seconds."""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import pyotp
+from pyotp.exceptions import OTPVerificationError
+from sqlalchemy import Table, delete, or_, select, update
+
+from app.core.database import Session
+from app.core.models import utc_now
+from app.core.users.factors.encryption import decrypt, encrypt
+from app.core.users.models import UserTOTP
+
+INTERVAL = timedelta(seconds=30)
+# 160 bits in Base32, as recommended by https://www.rfc-editor.org/rfc/rfc4226#section-4
+SECRET_LENGTH = 32
+# Time to confirm the secret that an app has scanned.
+CONFIRMATION_TIME = timedelta(minutes=10)
+
+TOTP = cast(Table, UserTOTP.__table__)
+
+
+async def start_totp(session: Session, user_id: UUID) -> str:
+    """Store a new secret and return it; it is no factor until `confirm_totp`.
+
+    Must not be called for an account with a confirmed one. Raises UndecryptableError without a key
+    to encrypt it with.
+    """
+    secret = pyotp.random_base32(SECRET_LENGTH)
+    encrypted = encrypt(secret)
+    await session.execute(
+        delete(TOTP).where(TOTP.c.user_id == user_id, TOTP.c.confirmed_at.is_(None))
+    )
+    session.add(UserTOTP(user_id=user_id, encrypted_secret=encrypted, created_at=utc_now()))
+    await session.flush()
+    return secret
+
+
+def provisioning_uri(secret: str, account: str, issuer: str) -> str:
+    """Return the `otpauth://` URI of a secret, which apps scan as a QR code."""
+    # Apps split the label at the colon.
+    return pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=issuer.replace(":", " "))
+
+
+async def confirm_totp(session: Session, user_id: UUID, code: str) -> bool:
+    """Make the secret of `start_totp` a factor if the code proves that an app has it."""
+    recent = TOTP.c.created_at > utc_now() - CONFIRMATION_TIME
+    return await _use_code(
+        session, user_id, code, TOTP.c.confirmed_at.is_(None) & recent, confirmed_at=utc_now()
+    )
+
+
+async def verify_totp(session: Session, user_id: UUID, code: str) -> bool:
+    """Return whether a code is valid, and use it up: the same code is refused from now on."""
+    return await _use_code(session, user_id, code, TOTP.c.confirmed_at.is_not(None))
+
+
+async def delete_unconfirmed_totp(session: Session) -> None:
+    """Delete secrets that were not confirmed in time."""
+    too_old = TOTP.c.created_at <= utc_now() - CONFIRMATION_TIME
+    await session.execute(delete(TOTP).where(TOTP.c.confirmed_at.is_(None), too_old))
+
+
+async def encrypt_again(session: Session) -> int:
+    """Encrypt all secrets with the first key, in a transaction; return their number.
+
+    Raises UndecryptableError if a key is missing.
+    """
+    rows = (await session.execute(select(TOTP.c.user_id, TOTP.c.encrypted_secret))).all()
+    for user_id, old in rows:
+        # Unless it has changed meanwhile, which encrypts it with the first key, too.
+        is_same = (TOTP.c.user_id == user_id, TOTP.c.encrypted_secret == old)
+        new = encrypt(decrypt(old))
+        await session.execute(update(TOTP).where(*is_same).values(encrypted_secret=new))
+    return len(rows)
+
+
+async def delete_totp(session: Session, user_id: UUID) -> None:
+    """Delete the authenticator app of an account, also an unconfirmed one."""
+    await session.execute(delete(TOTP).where(TOTP.c.user_id == user_id))
+
+
+async def _use_code(
+    session: Session, user_id: UUID, code: str, condition: Any, **values: Any
+) -> bool:
+    is_mine = (TOTP.c.user_id == user_id, condition)
+    encrypted = await session.scalar(select(TOTP.c.encrypted_secret).where(*is_mine))
+    if encrypted is None:
+        return False
+    secret = decrypt(encrypted)
+    if (step := find_step(secret, code, utc_now())) is None:
+        return False
+    # Decided by this statement, so that of two requests with the same code, one fails.
+    is_later = or_(TOTP.c.last_step.is_(None), TOTP.c.last_step < step)
+    # Encrypted again, which after a rotation replaces the old key.
+    values |= {"last_step": step, "encrypted_secret": encrypt(secret)}
+    result = await session.execute(update(TOTP).where(*is_mine, is_later).values(**values))
+    return int(getattr(result, "rowcount", 0)) == 1
+
+
+def find_step(secret: str, code: str, now: datetime) -> int | None:
+    """Return the time step that a code belongs to: the current or the previous one, or None."""
+    totp = pyotp.TOTP(secret)
+    for time in (now, now - INTERVAL):
+        try:
+            return totp.verify_and_get_timecode(code, for_time=time)
+        except OTPVerificationError:
+            continue
+    return None

@@ -1,0 +1,1 @@
+"""Passwords: their rules, hashes, login, change and reset."""

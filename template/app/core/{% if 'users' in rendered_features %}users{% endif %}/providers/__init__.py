@@ -1,0 +1,1 @@
+"""Logins with OpenID Connect providers; see docs/social_login.md."""

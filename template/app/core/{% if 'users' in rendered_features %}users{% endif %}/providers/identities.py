@@ -1,0 +1,112 @@
+"""Identities: the users of providers that can log in to an account."""
+
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import CursorResult, Table, bindparam, delete, select, update
+
+from app.core.auth.audit import audit
+from app.core.auth.errors import ForbiddenError
+from app.core.database import Session, StoredRow, read_rows
+from app.core.errors import ConflictError, NotFoundError
+from app.core.models import utc_now
+from app.core.users.jobs import send_notice
+from app.core.users.models import UserAccount, UserIdentity
+from app.core.users.providers.claims import ProvenIdentity
+from app.core.users.providers.login_providers import LoginProviders
+
+TABLE = cast(Table, UserIdentity.__table__)
+FIND = select(TABLE).where(
+    TABLE.c.issuer == bindparam("wanted_issuer"), TABLE.c.subject == bindparam("wanted_subject")
+)
+LIST = select(TABLE).where(TABLE.c.user_id == bindparam("wanted")).order_by(TABLE.c.id)
+
+
+class NotAllowedError(ForbiddenError):
+    """The settings do not accept users of this domain."""
+
+    def __init__(self) -> None:
+        super().__init__("The provider has confirmed no address of an allowed domain.")
+
+
+class IdentityTakenError(ConflictError):
+    """The user of the provider has another account."""
+
+    def __init__(self) -> None:
+        super().__init__("This login with the provider belongs to another account.")
+
+
+class OnlyLoginError(ConflictError):
+    """Without the identity, nothing would be left to log in with."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "It is the only way to log in to the account; set a password, or link another"
+            " provider, first."
+        )
+
+
+async def find_identity(session: Session, proven: ProvenIdentity) -> StoredRow | None:
+    """Return the linked identity or None, without a transaction.
+
+    Addresses are not compared: a provider may give one to somebody else, and users change theirs.
+    """
+    wanted = {"wanted_issuer": proven.issuer, "wanted_subject": proven.subject}
+    rows = await read_rows(session, FIND, wanted)
+    return rows[0] if rows else None
+
+
+async def list_identities(session: Session, user_id: UUID) -> list[StoredRow]:
+    return [*await read_rows(session, LIST, {"wanted": user_id})]
+
+
+async def add_identity(
+    session: Session, account: UserAccount, proven: ProvenIdentity, label: str
+) -> None:
+    """Link an identity and send a notice. Raises IntegrityError, a 409, if it has an account."""
+    row = UserIdentity(
+        user_id=account.id, issuer=proven.issuer, subject=proven.subject, email=proven.email
+    )
+    session.add(row)
+    await session.flush()
+    audit("identity linked", user_id=str(account.id), issuer=proven.issuer, identity_id=str(row.id))
+    await send_notice(session, account.email, "identity_linked", provider=label)
+
+
+async def link_identity(
+    session: Session, account: UserAccount, proven: ProvenIdentity, label: str
+) -> None:
+    """Link an identity, unless that is done. Raises NotAllowedError and IdentityTakenError."""
+    if not proven.is_allowed:
+        raise NotAllowedError
+    row = await find_identity(session, proven)
+    if row is None:
+        await add_identity(session, account, proven, label)
+    elif row.user_id != account.id:
+        raise IdentityTakenError
+
+
+async def remove_identity(
+    session: Session, account: UserAccount, identity_id: UUID, providers: LoginProviders
+) -> None:
+    """Unlink an identity of a locked account, and send a notice.
+
+    Raises NotFoundError, also for that of another account, and OnlyLoginError.
+    """
+    rows = {row.id: row for row in await list_identities(session, account.id)}
+    if (row := rows.pop(identity_id, None)) is None:
+        raise NotFoundError("identity", identity_id)
+    can_log_in = any(other.issuer in providers.issuers for other in rows.values())
+    if not can_log_in and account.password_hash is None:
+        raise OnlyLoginError
+    await session.execute(delete(TABLE).where(TABLE.c.id == identity_id))
+    audit("identity unlinked", user_id=str(account.id), issuer=row.issuer)
+    label = providers.issuers.get(row.issuer, row.issuer)
+    await send_notice(session, account.email, "identity_unlinked", provider=label)
+
+
+async def record_login(session: Session, identity_id: UUID) -> bool:
+    """Record a login; return whether the identity is still linked. Its account is locked."""
+    statement = update(TABLE).where(TABLE.c.id == identity_id).values(last_login_at=utc_now())
+    result = await session.execute(statement)
+    return cast(CursorResult[tuple[()]], result).rowcount == 1

@@ -1,0 +1,98 @@
+"""What follows when a provider has proved who the user is: a login, or a linked identity."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.core.auth.audit import audit
+from app.core.auth.errors import ForbiddenError
+from app.core.database import Session, SessionFactory
+from app.core.errors import ConflictError
+from app.core.users.accounts import lock_account
+from app.core.users.factors.second_factors import second_factors, start_second_step
+from app.core.users.login import complete_login
+from app.core.users.models import UserAccount, UserSession
+from app.core.users.passwords.login import LoginResult
+from app.core.users.providers.accounts import find_or_create_account
+from app.core.users.providers.claims import ProvenIdentity
+from app.core.users.providers.client import LoginProvider
+from app.core.users.providers.identities import link_identity
+from app.core.users.providers.proof import LONG_AGO, Callback, ProviderProof
+from app.core.users.providers.started_logins import LoginNotStartedError
+from app.core.users.sessions import Device
+
+
+@dataclass(frozen=True)
+class ProviderLoginResult(LoginResult):
+    return_to: str | None = None
+    is_linked: bool = False
+
+
+class ProviderLogin:
+    def __init__(self, session: Session, provider: LoginProvider) -> None:
+        self.session = session
+        self.provider = provider
+
+    async def finish(
+        self,
+        sessions: SessionFactory,
+        cookie: str,
+        callback: Callback,
+        device: Device,
+        replaces: str | None = None,
+    ) -> ProviderLoginResult:
+        """Log in, or link an identity, as the login with this state was started for.
+
+        Raises what `ProviderProof.finish`, `find_or_create_account` and `link_identity` raise.
+        """
+        proven, started = await ProviderProof(self.provider).finish(sessions, cookie, callback)
+        try:
+            if started.session_id:
+                await self._link(proven, started.session_id)
+                return ProviderLoginResult(return_to=started.return_to, is_linked=True)
+            account = await find_or_create_account(self.session, proven, self.provider.label)
+        except (ConflictError, ForbiddenError) as error:
+            reason = type(error).__name__
+            audit("provider login rejected", provider=self.provider.name, reason=reason)
+            raise
+        return await self._log_in(account, proven, device, replaces, started.return_to)
+
+    async def _log_in(
+        self,
+        account: UserAccount,
+        proven: ProvenIdentity,
+        device: Device,
+        replaces: str | None,
+        return_to: str | None,
+    ) -> ProviderLoginResult:
+        audit("provider login", provider=self.provider.name, user_id=str(account.id))
+        factors = await second_factors(self.session, account)
+        if factors and not proven.has_second_factor:
+            challenge = await start_second_step(
+                self.session,
+                account,
+                login_methods(proven),
+                authenticated_at=proven.authenticated_at or LONG_AGO,
+            )
+            return ProviderLoginResult(None, challenge, factors, return_to)
+        token = await complete_login(
+            self.session,
+            account,
+            device,
+            methods=login_methods(proven),
+            replaces=replaces,
+            authenticated_at=proven.authenticated_at or LONG_AGO,
+        )
+        return ProviderLoginResult(token, return_to=return_to)
+
+    async def _link(self, proven: ProvenIdentity, session_id: UUID) -> None:
+        user_session = await self.session.get(UserSession, session_id)
+        user_id = user_session.user_id if user_session else None
+        account = await lock_account(self.session, user_id)
+        if account is None:
+            # Logged out meanwhile.
+            raise LoginNotStartedError
+        await link_identity(self.session, account, proven, self.provider.label)
+
+
+def login_methods(proven: ProvenIdentity) -> list[str]:
+    return ["provider", *(["provider_second_factor"] if proven.has_second_factor else [])]

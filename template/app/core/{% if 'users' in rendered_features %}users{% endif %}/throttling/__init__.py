@@ -1,0 +1,1 @@
+"""Waits that grow with the number of failed attempts."""

@@ -1,0 +1,70 @@
+"""The rows that count attempts."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import Table, bindparam, case, delete, insert, select, update
+
+from app.core.database import Session, StoredRow
+from app.core.models import utc_now
+from app.core.users.models import UserThrottle
+from app.core.users.throttling.limits import Limit, key_hash
+
+# Not the model: floating-point numbers would be read back after each flush.
+TABLE = cast(Table, UserThrottle.__table__)
+WITH_HASHES = TABLE.c.key_hash.in_(bindparam("hashes", expanding=True))
+KNOWN = select(TABLE.c.key_hash).where(WITH_HASHES)
+LOCKED = select(TABLE).where(WITH_HASHES).order_by(TABLE.c.key_hash).with_for_update()
+VALUES: dict[Any, Any] = {
+    TABLE.c.attempts: bindparam("counted"),
+    TABLE.c.retry_at: bindparam("until"),
+    TABLE.c.updated_at: bindparam("now"),
+}
+CHANGE = update(TABLE).where(TABLE.c.key_hash == bindparam("hashed")).values(VALUES)
+ADD = insert(TABLE).values(VALUES | {TABLE.c.key_hash: bindparam("hashed")})
+
+
+async def count_attempt(session: Session, limits: Mapping[str, Limit]) -> float:
+    """Count an attempt, unless it has to wait; return the seconds to wait."""
+    by_hash = {key_hash(key): limit for key, limit in limits.items()}
+    # Not locked if missing: on MySQL, locks on gaps would block inserts of other keys.
+    known = [*await session.scalars(KNOWN, {"hashes": [*by_hash]})]
+    rows = [*await session.execute(LOCKED, {"hashes": known})] if known else []
+    now = utc_now()
+    latest = max((row.retry_at for row in rows), default=now)
+    if latest > now:
+        return (latest - now).total_seconds()
+    earlier = {row.key_hash: row for row in rows}
+    # In the order of the locks.
+    counted = [_count(by_hash[key], key, earlier.get(key), now) for key in sorted(by_hash)]
+    if changed := [values for values in counted if values["hashed"] in earlier]:
+        await session.execute(CHANGE, changed)
+    if added := [values for values in counted if values["hashed"] not in earlier]:
+        await session.execute(ADD, added)
+    return 0
+
+
+def _count(limit: Limit, hashed: str, row: StoredRow | None, now: datetime) -> dict[str, object]:
+    """Return the parameters of CHANGE or ADD."""
+    attempts = limit.remaining(row.attempts, now - row.updated_at) + 1 if row else 1
+    retry_at = now + limit.wait(attempts)
+    return {"hashed": hashed, "counted": attempts, "until": retry_at, "now": now}
+
+
+async def forget(session: Session, key: str) -> None:
+    """Forget all attempts of a key, and its wait."""
+    await session.execute(delete(TABLE).where(TABLE.c.key_hash == key_hash(key)))
+
+
+async def forget_one(session: Session, key: str) -> None:
+    """Forget one attempt of a key, and the wait that it caused."""
+    fewer = case((TABLE.c.attempts > 1, TABLE.c.attempts - 1), else_=0.0)
+    values = {"attempts": fewer, "retry_at": utc_now()}
+    await session.execute(update(TABLE).where(TABLE.c.key_hash == key_hash(key)).values(values))
+
+
+async def delete_expired_counts(session: Session) -> None:
+    """Delete rows whose attempts are forgotten."""
+    day_ago = utc_now() - timedelta(days=1)
+    await session.execute(delete(TABLE).where(TABLE.c.updated_at < day_ago))

@@ -105,7 +105,7 @@ class UserAdministration:
 
         Raises what `require_recent_login` raises.
         """
-        require_recent_login(self.principal)
+        await require_recent_login(self.session, self.principal)
         await reset_second_factors(self.session, await self._get_for_change(key))
 
     async def delete(self, key: UUID, if_match: str | None) -> None:

@@ -31,7 +31,7 @@ class EmailChange:
         Raises what `confirm` raises, and TooManyRequestsError after too many mails.
         """
         account = await find_own(self.session, principal)
-        await confirm(self.throttle, principal, account, password)
+        await confirm(self.session, self.throttle, principal, account, password)
         await self.throttle.count_mail(email)
         await enqueue(
             self.session, send_email_change_link, email, UUID(principal.id), account.version

@@ -34,7 +34,7 @@ class OwnAccount:
         """End one session. Raises NotFoundError for that of another account, and what
         `require_recent_login` raises."""
         if key != session_id(self.principal):
-            require_recent_login(self.principal)
+            await require_recent_login(self.session, self.principal)
         if not await end_sessions(self.session, self.user_id, ids=[key]):
             raise NotFoundError("session", key)
         audit("session ended", user_id=self.principal.id, session_id=str(key))
@@ -51,7 +51,7 @@ class OwnAccount:
         Raises what `confirm` raises.
         """
         row = await self.get()
-        await confirm(throttle, self.principal, row, password)
+        await confirm(self.session, throttle, self.principal, row, password)
         account = await lock_account(self.session, self.user_id)
         if account is not None:
             account.deactivated_at = utc_now()
@@ -64,7 +64,7 @@ class OwnAccount:
     async def delete(self, throttle: Throttle, password: str | None) -> None:
         """Delete the account, with its sessions and links. Raises what `confirm` raises."""
         row = await self.get()
-        await confirm(throttle, self.principal, row, password)
+        await confirm(self.session, throttle, self.principal, row, password)
         if (account := await lock_account(self.session, self.user_id)) is not None:
             await self.session.delete(account)
             await self.session.flush()

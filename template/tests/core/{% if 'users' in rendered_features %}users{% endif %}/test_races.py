@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.database import SessionFactory, create_session_factory
 from app.core.jobs.models import QueuedJob
 from app.core.models import utc_now
+from app.core.users.accounts import lock_account
 from app.core.users.models import UserAccount, UserSession, UserThrottle, UserToken
 from app.core.users.one_time_tokens import Purpose, new_one_time_token
 from app.core.users.passwords.hashes import get_password_hasher
@@ -164,6 +165,21 @@ async def test_no_login_with_the_old_password_survives_a_reset(
     responses = await asyncio.gather(*logins[:2], reset, *logins[2:])
     assert responses[2].status_code == 204
     assert await count(session_factory, UserSession) == 0
+
+
+async def test_a_session_that_ended_meanwhile_sets_no_password(
+    logged_in: httpx2.AsyncClient, ada: UserAccount, session_factory: SessionFactory
+) -> None:
+    """The new password would start a session, after the owner has ended all of them."""
+    body = {"current_password": PASSWORD, "password": NEW_PASSWORD}
+    async with session_factory.begin() as session:
+        await lock_account(session, ada.id)
+        request = asyncio.create_task(logged_in.post(f"{AUTH}/change-password", json=body))
+        await asyncio.sleep(0.5)
+        await session.execute(delete(UserSession))
+    assert (await request).status_code == 401
+    assert await count(session_factory, UserSession) == 0
+    assert (await log_in(logged_in, PASSWORD)).status_code == 200
 
 
 async def test_a_flood_of_logins_does_not_exhaust_the_connections(

@@ -45,7 +45,9 @@ class ApiKeyService:
         InvalidError for an expiry that is past or too late, and ConflictError if the account has
         MAX_KEYS keys.
         """
-        await confirm(throttle, self.caller, await find_own(self.session, self.caller), password)
+        await confirm(
+            self.session, throttle, self.caller, await find_own(self.session, self.caller), password
+        )
         if missing := {*data.scopes} - self.caller.scopes:
             raise MissingScopeError(missing)
         expires_at = check_expiry(data.expires_at)

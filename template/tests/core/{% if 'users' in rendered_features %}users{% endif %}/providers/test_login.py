@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
+import pyotp
 import pytest
 import structlog
 from fastapi import FastAPI
@@ -382,6 +383,36 @@ async def test_without_a_time_of_authentication_a_login_is_not_recent(
     browser.provider.auth_time = value
     assert (await browser.log_in()).status_code == 200
     assert await authenticated_at(session_factory) == 0
+
+
+async def add_app(browser: Browser) -> list[str]:
+    """Add an authenticator app to the account, and return the recovery codes."""
+    link = "/api/v1/auth/second-factors/totp"
+    secret = (await browser.client.post(link)).json()["secret"]
+    body = {"code": pyotp.TOTP(secret).now()}
+    confirmed = await browser.client.post(f"{link}/confirm", json=body)
+    assert confirmed.status_code == 200, confirmed.text
+    codes: list[str] = confirmed.json()["recovery_codes"]
+    return codes
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(None, 403), (60, 403), (0, 204)])
+async def test_a_second_step_does_not_make_an_old_login_with_a_provider_recent(
+    browser: Browser, session_factory: SessionFactory, minutes: int | None, status: int
+) -> None:
+    await browser.log_in()
+    codes = await add_app(browser)
+    time = None if minutes is None else int((utc_now() - timedelta(minutes=minutes)).timestamp())
+    browser.provider.auth_time = time
+    challenge = (await browser.log_in()).json()["challenge"]
+    answer = {"challenge": challenge, "method": "recovery_code", "code": codes[0]}
+    response = await browser.client.post("/api/v1/auth/second-factor", json=answer)
+    assert response.status_code == 204, response.text
+    assert await authenticated_at(session_factory) == (time or 0)
+    removal = await browser.client.delete("/api/v1/auth/second-factors/totp")
+    assert removal.status_code == status
+    has_error = "insufficient_user_authentication" in str(removal.headers)
+    assert has_error is (status == 403)
 
 
 async def test_a_renewal_asks_the_provider_to_authenticate_again(browser: Browser) -> None:

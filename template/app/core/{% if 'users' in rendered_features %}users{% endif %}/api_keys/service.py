@@ -45,9 +45,8 @@ class ApiKeyService:
         InvalidError for an expiry that is past or too late, and ConflictError if the account has
         MAX_KEYS keys.
         """
-        await confirm(
-            self.session, throttle, self.caller, await find_own(self.session, self.caller), password
-        )
+        own = await find_own(self.session, self.caller)
+        await confirm(self.session, throttle, self.caller, own, password)
         if missing := {*data.scopes} - self.caller.scopes:
             raise MissingScopeError(missing)
         expires_at = check_expiry(data.expires_at)

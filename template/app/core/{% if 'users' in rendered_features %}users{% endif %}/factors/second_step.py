@@ -1,5 +1,7 @@
 """The second step of a login: a second factor answers the challenge of the first step."""
 
+from collections.abc import Set
+
 from sqlalchemy import select
 
 from app.core.auth.audit import audit
@@ -56,7 +58,7 @@ class SecondStep:
         return await start_asserting(self.session, SECOND_FACTOR, login.user_id)
 
     async def finish(
-        self, challenge: str, answer: Answer, device: Device, replaces: str | None = None
+        self, challenge: str, answer: Answer, device: Device, replaces: Set[str] = frozenset()
     ) -> str:
         """Complete a login and return the token of its session.
 
@@ -85,7 +87,7 @@ class SecondStep:
         account: UserAccount,
         answer: Answer,
         device: Device,
-        replaces: str | None,
+        replaces: Set[str],
     ) -> str:
         # Of parallel answers, one wins.
         if not await use_challenge(self.session, challenge, LOGIN, account.id):

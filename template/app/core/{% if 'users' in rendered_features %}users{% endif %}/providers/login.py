@@ -1,5 +1,6 @@
 """What follows when a provider has proved who the user is: a login, or a linked identity."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -38,7 +39,7 @@ class ProviderLogin:
         cookie: str,
         callback: Callback,
         device: Device,
-        replaces: str | None = None,
+        replaces: Set[str] = frozenset(),
     ) -> ProviderLoginResult:
         """Log in, or link an identity, as the login with this state was started for.
 
@@ -61,7 +62,7 @@ class ProviderLogin:
         account: UserAccount,
         proven: ProvenIdentity,
         device: Device,
-        replaces: str | None,
+        replaces: Set[str],
         return_to: str | None,
     ) -> ProviderLoginResult:
         audit("provider login", provider=self.provider.name, user_id=str(account.id))

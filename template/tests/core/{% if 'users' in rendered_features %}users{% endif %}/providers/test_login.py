@@ -20,6 +20,7 @@ from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserProviderLogin, UserSession
 from app.core.users.providers import login
 from app.core.users.providers.cookie import LOGIN_COOKIE
+from app.core.users.tokens import hash_token
 from tests.conftest import connect
 from tests.core.users.providers.browser import PROVIDERS, Browser
 from tests.core.users.providers.identity_provider import SECRET, IdentityProvider
@@ -313,6 +314,21 @@ async def test_a_login_replaces_the_session_of_the_browser(
     assert browser.client.cookies[COOKIE] != first
     async with session_factory() as session:
         assert len((await session.scalars(select(UserSession))).all()) == 1
+
+
+@pytest.mark.parametrize("operation", ["callback", "token"])
+async def test_a_login_ends_the_session_of_the_bearer_token(
+    browser: Browser, session_factory: SessionFactory, operation: str
+) -> None:
+    answer = browser.provider.authorize(await browser.start())
+    token = (await browser.send(answer, operation="token")).json()["token"]
+    answer = browser.provider.authorize(await browser.start())
+    browser.client.headers["Authorization"] = f"Bearer {token}"
+    assert (await browser.send(answer, operation=operation)).status_code == 200
+    async with session_factory() as session:
+        hashes = [*await session.scalars(select(UserSession.token_hash))]
+    assert len(hashes) == 1
+    assert hash_token(token) not in hashes
 
 
 async def test_started_logins_are_throttled(

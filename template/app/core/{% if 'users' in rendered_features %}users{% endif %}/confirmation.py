@@ -55,10 +55,11 @@ async def require_recent_login(session: Session, principal: Principal) -> None:
     check_recent_login(principal, await list_methods(session, UUID(principal.id)))
 
 
-def check_recent_login(principal: Principal, factors: Collection[str]) -> None:
-    """Raise LoginRequiredError unless the caller has logged in recently, with one of the factors.
+def check_recent_login(principal: Principal, factors: Collection[str] = ()) -> None:
+    """Raise LoginRequiredError unless the caller has logged in recently.
 
-    `factors` are those of the account, as `list_methods` returns them.
+    With the second factors of the account, as `list_methods` returns them, the login must have
+    proved one.
     """
     session_id(principal)
     limit = timedelta(seconds=get_users_settings().recent_login)
@@ -99,4 +100,19 @@ async def confirm(
     if password is None or factors or has_second_factor(principal.claims["methods"]):
         check_recent_login(principal, factors)
     if password is not None:
+        await require_password(throttle, account, password)
+
+
+async def confirm_with_one_factor(
+    throttle: Throttle, principal: Principal, account: StoredRow, password: str | None
+) -> None:
+    """Require the current password or, without one, a recent login, whatever it has proved.
+
+    For what only takes access away: the owner of an account that somebody abuses has to be fast.
+    Call it as `confirm`, whose errors it raises.
+    """
+    session_id(principal)
+    if password is None:
+        check_recent_login(principal)
+    else:
         await require_password(throttle, account, password)

@@ -10,7 +10,12 @@ from app.core.errors import NotFoundError
 from app.core.models import utc_now
 from app.core.users.accounts import find_own, lock_account
 from app.core.users.api_keys.keys import revoke_api_keys
-from app.core.users.confirmation import confirm, require_recent_login, session_id
+from app.core.users.confirmation import (
+    check_recent_login,
+    confirm,
+    confirm_with_one_factor,
+    session_id,
+)
 from app.core.users.jobs import send_notice
 from app.core.users.one_time_tokens import delete_tokens
 from app.core.users.sessions import end_session, end_sessions, list_sessions
@@ -31,17 +36,18 @@ class OwnAccount:
         return await list_sessions(self.session, self.user_id)
 
     async def end_session(self, key: UUID) -> None:
-        """End one session. Raises NotFoundError for that of another account, and what
-        `require_recent_login` raises."""
+        """End one session. Raises NotFoundError for that of another account, and
+        LoginRequiredError unless it is the caller's, or their login is recent."""
         if key != session_id(self.principal):
-            await require_recent_login(self.session, self.principal)
+            check_recent_login(self.principal)
         if not await end_sessions(self.session, self.user_id, ids=[key]):
             raise NotFoundError("session", key)
         audit("session ended", user_id=self.principal.id, session_id=str(key))
 
-    async def end_all_sessions(self) -> None:
-        """End all sessions, also the caller's."""
-        session_id(self.principal)
+    async def end_all_sessions(self, throttle: Throttle, password: str | None) -> None:
+        """End all sessions, also the caller's. Raises what `confirm_with_one_factor` raises."""
+        await confirm_with_one_factor(throttle, self.principal, await self.get(), password)
+        await lock_account(self.session, self.user_id)
         await end_sessions(self.session, self.user_id)
         audit("all sessions ended", user_id=self.principal.id)
 

@@ -132,7 +132,7 @@ async def test_ending_other_sessions_needs_a_recent_login(
 
 async def test_logout_everywhere_ends_all_sessions(logged_in: httpx2.AsyncClient) -> None:
     token = await create_token(logged_in)
-    response = await logged_in.post(f"{AUTH}/logout-everywhere")
+    response = await logged_in.post(f"{AUTH}/logout-everywhere", json={})
     assert response.status_code == 204
     assert "Max-Age=0" in response.headers["Set-Cookie"]
     assert (await logged_in.get(f"{AUTH}/me", headers=token)).status_code == 401
@@ -288,6 +288,7 @@ SENSITIVE: list[tuple[str, dict[str, Any], int]] = [
     ("change-email", {"email": BOB}, 202),
     ("deactivate", {}, 204),
     ("delete-account", {}, 204),
+    ("logout-everywhere", {}, 204),
 ]
 
 

@@ -313,6 +313,27 @@ async def test_administrators_with_a_factor_reset_those_of_others_after_proving_
     assert (await bob.delete(path)).status_code == 204
 
 
+@pytest.mark.parametrize(("password", "status"), [(None, 403), ("wrong", 403), (PASSWORD, 204)])
+async def test_one_factor_is_enough_to_end_all_sessions(
+    app_user: Person, session_factory: SessionFactory, password: str | None, status: int
+) -> None:
+    """The owner of an account that somebody abuses has to be fast."""
+    app_user.clock.forward(601)
+    response = await app_user.post(f"{AUTH}/logout-everywhere", {"current_password": password})
+    assert response.status_code == status
+    async with session_factory() as session:
+        sessions = [*await session.scalars(select(UserSession))]
+    assert len(sessions) == (0 if status == 204 else 1)
+
+
+async def test_a_recent_login_with_one_factor_is_enough_to_end_sessions(kept: Kept) -> None:
+    sessions = (await kept.person.client.get(f"{AUTH}/sessions", headers=kept.headers)).json()
+    [other] = [each["id"] for each in sessions if not each["is_current"]]
+    path = f"{AUTH}/sessions/{other}"
+    assert (await kept.person.client.delete(path, headers=kept.headers)).status_code == 204
+    assert (await kept.post("logout-everywhere", {})).status_code == 204
+
+
 @pytest.mark.parametrize("password", [None, PASSWORD])
 async def test_with_a_factor_other_sensitive_changes_need_a_recent_login_too(
     app_user: Person, password: str | None

@@ -201,6 +201,17 @@ async def test_a_revoked_key_is_rejected_at_once(
     assert await read_status(client, second) == 401
 
 
+@pytest.mark.parametrize(("ids", "count"), [(None, 2), ([], 0), ([UUID(int=1)], 0)])
+async def test_only_without_ids_all_keys_are_revoked(
+    create: Create, session_factory: SessionFactory, ids: list[UUID] | None, count: int
+) -> None:
+    await create()
+    await create()
+    async with session_factory.begin() as session:
+        assert await keys.revoke_api_keys(session, OWNER, ids=ids) == count
+        assert len((await session.scalars(select(UserApiKey))).all()) == 2 - count
+
+
 async def test_keys_of_deactivated_and_deleted_accounts_are_rejected(
     client: httpx2.AsyncClient, create: Create, session_factory: SessionFactory
 ) -> None:

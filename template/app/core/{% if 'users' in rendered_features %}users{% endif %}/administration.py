@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit, audit_after_commit
 from app.core.auth.errors import ForbiddenError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
@@ -136,7 +136,7 @@ class UserAdministration:
             raise ForbiddenError(f"{reason}: {' '.join(missing)}.")
 
     def _audit(self, event: str, account: UserAccount, **details: object) -> None:
-        audit(event, target_id=str(account.id), **details)
+        audit_after_commit(self.session, event, target_id=str(account.id), **details)
 
 
 def without_repetitions(roles: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, select
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.database import Session
 from app.core.users.models import UserAccount, UserSession
 from app.core.users.sessions import Device, end_session, start_session
@@ -33,7 +33,9 @@ async def complete_login(
     token = await start_session(
         session, account.id, device, methods=methods, authenticated_at=authenticated_at
     )
-    audit("login", user_id=str(account.id), methods=list(methods), address=device.address)
+    audit_after_commit(
+        session, "login", user_id=str(account.id), methods=list(methods), address=device.address
+    )
     return token
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
 from app.core.errors import NotFoundError
@@ -42,14 +42,16 @@ class OwnAccount:
             check_recent_login(self.principal)
         if not await end_sessions(self.session, self.user_id, ids=[key]):
             raise NotFoundError("session", key)
-        audit("session ended", user_id=self.principal.id, session_id=str(key))
+        audit_after_commit(
+            self.session, "session ended", user_id=self.principal.id, session_id=str(key)
+        )
 
     async def end_all_sessions(self, throttle: Throttle, password: str | None) -> None:
         """End all sessions, also the caller's. Raises what `confirm_with_one_factor` raises."""
         await confirm_with_one_factor(throttle, self.principal, await self.get(), password)
         await lock_account(self.session, self.user_id)
         await end_sessions(self.session, self.user_id)
-        audit("all sessions ended", user_id=self.principal.id)
+        audit_after_commit(self.session, "all sessions ended", user_id=self.principal.id)
 
     async def deactivate(self, throttle: Throttle, password: str | None) -> None:
         """End sessions, API keys and links; only administrators can activate the account again.
@@ -65,7 +67,7 @@ class OwnAccount:
         await revoke_api_keys(self.session, self.user_id)
         await delete_tokens(self.session, self.user_id)
         await send_notice(self.session, row.email, "account_deactivated")
-        audit("account deactivated", user_id=self.principal.id)
+        audit_after_commit(self.session, "account deactivated", user_id=self.principal.id)
 
     async def delete(self, throttle: Throttle, password: str | None) -> None:
         """Delete the account, with its sessions and links. Raises what `confirm` raises."""
@@ -75,11 +77,11 @@ class OwnAccount:
             await self.session.delete(account)
             await self.session.flush()
         await send_notice(self.session, row.email, "account_deleted")
-        audit("account deleted", user_id=self.principal.id)
+        audit_after_commit(self.session, "account deleted", user_id=self.principal.id)
 
 
 async def log_out(session: Session, tokens: Iterable[str]) -> None:
     """End the sessions with these tokens, as far as there are any."""
     for token in tokens:
         if user_id := await end_session(session, token):
-            audit("logout", user_id=str(user_id))
+            audit_after_commit(session, "logout", user_id=str(user_id))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, false, not_, or_
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.auth.principal import Principal
 from app.core.database import Session
 from app.core.errors import ConflictError
@@ -78,7 +78,9 @@ class FactorChange:
             methods=[*proved],
             authenticated_at=self.principal.claims["authenticated_at"],
         )
-        audit("second factor added", user_id=self.principal.id, method=method)
+        audit_after_commit(
+            self.session, "second factor added", user_id=self.principal.id, method=method
+        )
         await send_notice(self.session, account.email, "second_factor_added", factor=factor)
         return Added(token, codes)
 
@@ -89,7 +91,9 @@ class FactorChange:
                 raise ConflictError("A second factor is required; add another one first.")
             await delete_recovery_codes(self.session, account.id)
         await self._end_sessions(account, keeps_own=True)
-        audit("second factor removed", user_id=self.principal.id, method=method)
+        audit_after_commit(
+            self.session, "second factor removed", user_id=self.principal.id, method=method
+        )
         await send_notice(self.session, account.email, "second_factor_removed", factor=factor)
 
     async def _end_sessions(self, account: UserAccount, *, keeps_own: bool) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, exists, select
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit, audit_after_commit
 from app.core.database import Session, read_rows
 from app.core.users.factors.challenges import add_challenge
 from app.core.users.factors.passkeys import PASSKEY as PASSKEYS
@@ -78,7 +78,7 @@ async def start_second_step(
         methods=" ".join(methods),
         authenticated_at=authenticated_at,
     )
-    audit("second factor required", user_id=str(account.id), methods=methods)
+    audit_after_commit(session, "second factor required", user_id=str(account.id), methods=methods)
     return challenge
 
 

@@ -4,7 +4,7 @@ from collections.abc import Set
 
 from sqlalchemy import select
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit, audit_after_commit
 from app.core.auth.errors import UnauthorizedError
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import InvalidError
@@ -95,7 +95,9 @@ class SecondStep:
         await forgive_guesses(self.session, self.throttle, account)
         if answer.method == RECOVERY_CODE:
             left = await count_recovery_codes(self.session, account.id)
-            audit("recovery code used", user_id=str(account.id), left=left)
+            audit_after_commit(
+                self.session, "recovery code used", user_id=str(account.id), left=left
+            )
             await send_notice(self.session, account.email, "recovery_code_used", left=str(left))
         return await complete_login(
             self.session,

@@ -1,6 +1,6 @@
 """A new password for the caller."""
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.auth.errors import UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import Session
@@ -62,7 +62,7 @@ class PasswordChange:
         await delete_tokens(self.session, account.id)
         await self.throttle.forgive_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
-        audit("password changed", user_id=principal.id)
+        audit_after_commit(self.session, "password changed", user_id=principal.id)
         methods = principal.claims["methods"]
         # A password alone does not renew a login with two factors.
         proved_at = principal.claims["authenticated_at"] if has_second_factor(methods) else None

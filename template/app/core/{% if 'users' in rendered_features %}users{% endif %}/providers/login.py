@@ -4,7 +4,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit, audit_after_commit
 from app.core.auth.errors import ForbiddenError
 from app.core.database import Session, SessionFactory
 from app.core.errors import ConflictError
@@ -65,7 +65,9 @@ class ProviderLogin:
         replaces: Set[str],
         return_to: str | None,
     ) -> ProviderLoginResult:
-        audit("provider login", provider=self.provider.name, user_id=str(account.id))
+        audit_after_commit(
+            self.session, "provider login", provider=self.provider.name, user_id=str(account.id)
+        )
         factors = await second_factors(self.session, account)
         if factors and not proven.has_second_factor:
             challenge = await start_second_step(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from app.core.auth.audit import audit, audit_after_commit
-from app.core.auth.errors import ForbiddenError
+from app.core.auth.errors import ForbiddenError, MissingScopeError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
 from app.core.errors import ErrorDetail, InvalidError, NotFoundError
@@ -133,7 +133,7 @@ class UserAdministration:
     def _check_scopes(self, roles: Collection[str], reason: str) -> None:
         if missing := sorted(self.roles.scopes(roles) - self.principal.scopes):
             audit("access denied", missing_scopes=missing)
-            raise ForbiddenError(f"{reason}: {' '.join(missing)}.")
+            raise MissingScopeError(missing, reason)
 
     def _audit(self, event: str, account: UserAccount, **details: object) -> None:
         audit_after_commit(self.session, event, target_id=str(account.id), **details)

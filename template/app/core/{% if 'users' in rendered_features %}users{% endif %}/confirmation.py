@@ -9,6 +9,7 @@ from app.core.auth.errors import ForbiddenError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
 from app.core.models import utc_now
+from app.core.users.api_keys.authentication import SessionRequiredError
 from app.core.users.factors.second_factors import list_methods
 from app.core.users.methods import has_second_factor
 from app.core.users.passwords.hashes import get_password_hasher
@@ -38,10 +39,10 @@ class WrongPasswordError(ForbiddenError):
 
 
 def session_id(principal: Principal) -> UUID:
-    """Return the caller's session. Raises ForbiddenError for a caller without one."""
+    """Return the caller's session. Raises SessionRequiredError for a caller without one."""
     found = principal.claims.get("session_id")
     if not isinstance(found, UUID):
-        raise ForbiddenError("This operation needs a session; log in with a password.")
+        raise SessionRequiredError
     return found
 
 
@@ -93,7 +94,7 @@ async def confirm(
     the login has to be recent, as `require_recent_login` requires.
 
     Call it before the transaction of the request starts. Raises WrongPasswordError,
-    LoginRequiredError, TooManyRequestsError and, for a caller without a session, ForbiddenError.
+    LoginRequiredError, TooManyRequestsError and SessionRequiredError.
     """
     session_id(principal)
     factors = await list_methods(session, account.id)

@@ -144,6 +144,7 @@ async def test_nobody_grants_scopes_that_they_lack(
     ):
         assert response.status_code == 403
         assert "test:own" in response.json()["detail"]
+        assert 'scope="test:own"' in response.headers["WWW-Authenticate"]
     assert (await load(app)).roles == []
 
 
@@ -168,6 +169,7 @@ async def test_nobody_changes_accounts_with_scopes_that_they_lack(
     owner = await create_account(ADA, roles=["test owner"])
     response = await administrator.request(method, f"{USERS}/{owner.id}{path}", json=body)
     assert response.status_code == 403
+    assert 'scope="test:own"' in response.headers["WWW-Authenticate"]
     account = await load(app)
     assert (account.roles, account.deactivated_at) == (["test owner"], None)
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.auth.principal import Principal
 from app.core.database import Session
 from app.core.jobs import enqueue
@@ -31,13 +31,13 @@ class EmailChange:
         Raises what `confirm` raises, and TooManyRequestsError after too many mails.
         """
         account = await find_own(self.session, principal)
-        await confirm(self.throttle, principal, account, password)
+        await confirm(self.session, self.throttle, principal, account, password)
         await self.throttle.count_mail(email)
         await enqueue(
             self.session, send_email_change_link, email, UUID(principal.id), account.version
         )
         await send_notice(self.session, account.email, "email_change_requested", new_email=email)
-        audit("email change requested", user_id=principal.id)
+        audit_after_commit(self.session, "email change requested", user_id=principal.id)
 
     async def finish(self, token: str) -> None:
         """Change the address to that of a link, and end all other links of the account.
@@ -55,4 +55,4 @@ class EmailChange:
         await self.session.flush()
         await delete_tokens(self.session, account.id)
         await send_notice(self.session, old_email, "email_changed", new_email=account.email)
-        audit("email changed", user_id=str(account.id))
+        audit_after_commit(self.session, "email changed", user_id=str(account.id))

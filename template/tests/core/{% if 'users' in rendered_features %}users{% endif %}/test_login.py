@@ -127,6 +127,33 @@ async def test_a_login_ends_the_session_of_the_cookie(
     assert await count_sessions(session_factory) == 1
 
 
+@pytest.mark.parametrize("operation", ["login", "token"])
+async def test_a_login_ends_the_session_of_the_bearer_token(
+    client: httpx2.AsyncClient,
+    ada: UserAccount,
+    session_factory: SessionFactory,
+    operation: str,
+) -> None:
+    old = (await client.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
+    headers = {"Authorization": f"Bearer {old}"}
+    await client.post(f"{AUTH}/{operation}", json=WRONG, headers=headers)
+    assert (await client.get(f"{AUTH}/me", headers=headers)).status_code == 200
+    response = await client.post(f"{AUTH}/{operation}", json=CREDENTIALS, headers=headers)
+    assert response.status_code == 200
+    assert response.json().get("token") != old
+    assert await count_sessions(session_factory) == 1
+    client.cookies.clear()
+    assert (await client.get(f"{AUTH}/me", headers=headers)).status_code == 401
+
+
+async def test_a_login_for_a_bearer_token_keeps_the_session_of_the_cookie(
+    logged_in: httpx2.AsyncClient,
+) -> None:
+    """A page that gets a token for a program stays logged in."""
+    await logged_in.post(f"{AUTH}/token", json=CREDENTIALS)
+    assert (await logged_in.get(f"{AUTH}/me")).status_code == 200
+
+
 async def test_a_failed_login_does_not_end_the_session(logged_in: httpx2.AsyncClient) -> None:
     await logged_in.post(f"{AUTH}/login", json=WRONG)
     assert (await logged_in.get(f"{AUTH}/me")).status_code == 200

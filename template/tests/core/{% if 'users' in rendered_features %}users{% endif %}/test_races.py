@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.database import SessionFactory, create_session_factory
 from app.core.jobs.models import QueuedJob
 from app.core.models import utc_now
+from app.core.users.accounts import lock_account
 from app.core.users.models import UserAccount, UserSession, UserThrottle, UserToken
 from app.core.users.one_time_tokens import Purpose, new_one_time_token
 from app.core.users.passwords.hashes import get_password_hasher
+from app.core.users.sessions import Device, start_session
 from app.core.users.throttling.throttle import Throttle
 from app.core.users.tokens import hash_token
 from tests.core.users.conftest import (
@@ -163,6 +165,34 @@ async def test_no_login_with_the_old_password_survives_a_reset(
     logins = [client.post(f"{AUTH}/token", json=CREDENTIALS) for _ in range(4)]
     responses = await asyncio.gather(*logins[:2], reset, *logins[2:])
     assert responses[2].status_code == 204
+    assert await count(session_factory, UserSession) == 0
+
+
+async def test_a_session_that_ended_meanwhile_sets_no_password(
+    logged_in: httpx2.AsyncClient, ada: UserAccount, session_factory: SessionFactory
+) -> None:
+    """The new password would start a session, after the owner has ended all of them."""
+    body = {"current_password": PASSWORD, "password": NEW_PASSWORD}
+    async with session_factory.begin() as session:
+        await lock_account(session, ada.id)
+        request = asyncio.create_task(logged_in.post(f"{AUTH}/change-password", json=body))
+        await asyncio.sleep(0.5)
+        await session.execute(delete(UserSession))
+    assert (await request).status_code == 401
+    assert await count(session_factory, UserSession) == 0
+    assert (await log_in(logged_in, PASSWORD)).status_code == 200
+
+
+async def test_a_login_that_all_sessions_end_after_ends_too(
+    logged_in: httpx2.AsyncClient, ada: UserAccount, session_factory: SessionFactory
+) -> None:
+    """It had the lock of the account first."""
+    async with session_factory.begin() as session:
+        await lock_account(session, ada.id)
+        request = asyncio.create_task(logged_in.post(f"{AUTH}/logout-everywhere", json={}))
+        await asyncio.sleep(0.5)
+        await start_session(session, ada.id, Device())
+    assert (await request).status_code == 204
     assert await count(session_factory, UserSession) == 0
 
 

@@ -46,6 +46,7 @@ BODIES: dict[str, dict[str, Any]] = {
     f"{AUTH}/change-email": {"email": "bob@example.com"},
     f"{AUTH}/deactivate": {},
     f"{AUTH}/delete-account": {},
+    f"{AUTH}/logout-everywhere": {},
     f"{AUTH}/api-keys": {"name": "Backup", "scopes": ["user:write"]},
     f"{AUTH}/identities": {"provider": "corp"},
     f"{AUTH}/second-factor": SECOND_FACTOR,
@@ -60,7 +61,6 @@ BODIES: dict[str, dict[str, Any]] = {
 # Operations without a body.
 WITHOUT_BODY = {
     f"{AUTH}/logout",
-    f"{AUTH}/logout-everywhere",
     f"{AUTH}/passkey-options",
     f"{AUTH}/second-factors/passkeys/options",
     f"{AUTH}/second-factors/recovery-codes",

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
 from app.core.users.confirmation import session_id
 from app.core.users.factors import passkeys, webauthn_ceremonies
@@ -94,6 +94,6 @@ class FactorChanges(FactorChange):
         if not methods:
             raise ConflictError("Add an authenticator app or a passkey first.")
         codes = await replace_recovery_codes(self.session, account.id)
-        audit("recovery codes replaced", user_id=self.principal.id)
+        audit_after_commit(self.session, "recovery codes replaced", user_id=self.principal.id)
         await send_notice(self.session, account.email, "recovery_codes_replaced")
         return codes

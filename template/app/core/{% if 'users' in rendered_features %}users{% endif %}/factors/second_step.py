@@ -1,8 +1,10 @@
 """The second step of a login: a second factor answers the challenge of the first step."""
 
+from collections.abc import Set
+
 from sqlalchemy import select
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit, audit_after_commit
 from app.core.auth.errors import UnauthorizedError
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import InvalidError
@@ -56,7 +58,7 @@ class SecondStep:
         return await start_asserting(self.session, SECOND_FACTOR, login.user_id)
 
     async def finish(
-        self, challenge: str, answer: Answer, device: Device, replaces: str | None = None
+        self, challenge: str, answer: Answer, device: Device, replaces: Set[str] = frozenset()
     ) -> str:
         """Complete a login and return the token of its session.
 
@@ -85,7 +87,7 @@ class SecondStep:
         account: UserAccount,
         answer: Answer,
         device: Device,
-        replaces: str | None,
+        replaces: Set[str],
     ) -> str:
         # Of parallel answers, one wins.
         if not await use_challenge(self.session, challenge, LOGIN, account.id):
@@ -93,7 +95,9 @@ class SecondStep:
         await forgive_guesses(self.session, self.throttle, account)
         if answer.method == RECOVERY_CODE:
             left = await count_recovery_codes(self.session, account.id)
-            audit("recovery code used", user_id=str(account.id), left=left)
+            audit_after_commit(
+                self.session, "recovery code used", user_id=str(account.id), left=left
+            )
             await send_notice(self.session, account.email, "recovery_code_used", left=str(left))
         return await complete_login(
             self.session,

@@ -1,5 +1,6 @@
 """Login with a password."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from app.core.auth.audit import audit
@@ -37,9 +38,9 @@ class PasswordLogin:
         self.throttle = throttle
 
     async def log_in(
-        self, email: str, password: str, device: Device, replaces: str | None = None
+        self, email: str, password: str, device: Device, replaces: Set[str] = frozenset()
     ) -> LoginResult:
-        """Return what follows a right password; the session with the token `replaces` ends.
+        """Return what follows a right password; the sessions with the tokens `replaces` end.
 
         Raises WrongCredentialsError, and TooManyRequestsError after too many failures.
         """

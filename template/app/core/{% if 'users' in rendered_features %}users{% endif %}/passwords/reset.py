@@ -1,6 +1,6 @@
 """Forgotten passwords: a link in a mail sets a new one."""
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.database import Session
 from app.core.jobs import enqueue
 from app.core.users.accounts import lock_account, mark_verified
@@ -53,4 +53,4 @@ class PasswordReset:
         await delete_tokens(self.session, account.id)
         await self.throttle.forget_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
-        audit("password reset", user_id=str(account.id))
+        audit_after_commit(self.session, "password reset", user_id=str(account.id))

@@ -51,4 +51,4 @@ class IdentityService:
 
     async def _confirm(self, throttle: Throttle, password: str | None) -> None:
         account = await find_own(self.session, self.caller)
-        await confirm(throttle, self.caller, account, password)
+        await confirm(self.session, throttle, self.caller, account, password)

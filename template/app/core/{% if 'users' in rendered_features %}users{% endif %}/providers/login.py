@@ -1,9 +1,10 @@
 """What follows when a provider has proved who the user is: a login, or a linked identity."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit, audit_after_commit
 from app.core.auth.errors import ForbiddenError
 from app.core.database import Session, SessionFactory
 from app.core.errors import ConflictError
@@ -38,7 +39,7 @@ class ProviderLogin:
         cookie: str,
         callback: Callback,
         device: Device,
-        replaces: str | None = None,
+        replaces: Set[str] = frozenset(),
     ) -> ProviderLoginResult:
         """Log in, or link an identity, as the login with this state was started for.
 
@@ -61,10 +62,12 @@ class ProviderLogin:
         account: UserAccount,
         proven: ProvenIdentity,
         device: Device,
-        replaces: str | None,
+        replaces: Set[str],
         return_to: str | None,
     ) -> ProviderLoginResult:
-        audit("provider login", provider=self.provider.name, user_id=str(account.id))
+        audit_after_commit(
+            self.session, "provider login", provider=self.provider.name, user_id=str(account.id)
+        )
         factors = await second_factors(self.session, account)
         if factors and not proven.has_second_factor:
             challenge = await start_second_step(

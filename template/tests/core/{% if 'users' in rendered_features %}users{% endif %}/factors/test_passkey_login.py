@@ -5,11 +5,11 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from app.core.database import SessionFactory
 from app.core.models import utc_now
-from app.core.users.models import UserAccount
+from app.core.users.models import UserAccount, UserSession
 from tests.core.users.conftest import ADA, AUTH, from_address
 from tests.core.users.factors.authenticator import DOMAIN
 from tests.core.users.factors.conftest import FACTORS, Clock, CreatePerson, Person
@@ -52,6 +52,29 @@ async def test_a_browser_gets_a_cookie(browser: httpx2.AsyncClient, passkey_user
     assert response.status_code == 204
     assert response.headers["Set-Cookie"].startswith("__Host-session=session_")
     assert (await browser.get(f"{AUTH}/me")).json()["email"] == ADA
+
+
+@pytest.mark.parametrize("operation", ["passkey-login", "passkey-login/token"])
+async def test_a_passkey_login_ends_the_session_of_the_bearer_token(
+    passkey_user: Person, operation: str
+) -> None:
+    old = passkey_user.headers
+    credential = passkey_user.passkey.get(await options_of(passkey_user.client))
+    response = await passkey_user.post(f"{AUTH}/{operation}", {"credential": credential})
+    assert response.is_success, response.text
+    passkey_user.client.cookies.clear()
+    assert (await passkey_user.client.get(f"{AUTH}/me", headers=old)).status_code == 401
+
+
+async def test_a_passkey_login_ends_the_session_of_the_cookie(
+    browser: httpx2.AsyncClient, passkey_user: Person, session_factory: SessionFactory
+) -> None:
+    for _ in range(2):
+        credential = passkey_user.passkey.get(await options_of(browser))
+        await browser.post(f"{AUTH}/passkey-login", json={"credential": credential})
+    async with session_factory() as session:
+        # That of the person, and the last one of the browser.
+        assert await session.scalar(select(func.count()).select_from(UserSession)) == 2
 
 
 async def test_other_sites_cannot_log_their_visitors_in(passkey_user: Person) -> None:

@@ -76,6 +76,20 @@ async def test_the_second_step_ends_the_session_of_the_browser(
     assert (await app_user.client.get(f"{AUTH}/me", headers=new)).status_code == 200
 
 
+@pytest.mark.parametrize("operation", ["second-factor", "second-factor/token"])
+async def test_the_second_step_ends_the_session_of_the_bearer_token(
+    app_user: Person, operation: str
+) -> None:
+    old = app_user.headers
+    first = await app_user.post(f"{AUTH}/token", CREDENTIALS)
+    # The first step alone is no login.
+    assert (await app_user.get(f"{AUTH}/me")).status_code == 200
+    body = {"challenge": first.json()["challenge"], "method": "totp", "code": app_user.code()}
+    assert (await app_user.post(f"{AUTH}/{operation}", body)).is_success
+    app_user.client.cookies.clear()
+    assert (await app_user.client.get(f"{AUTH}/me", headers=old)).status_code == 401
+
+
 async def test_other_sites_cannot_log_their_visitors_in(app_user: Person) -> None:
     body = {"challenge": await app_user.start_login(), "method": "totp", "code": app_user.code()}
     for path in ("second-factor", "second-factor/token", "second-factor/passkey-options"):

@@ -107,12 +107,12 @@ async def test_no_connection_is_held_while_the_provider_is_asked(
     browser: Browser, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    sign = browser.provider.sign
+    sign = browser.provider.sign_id_token
 
     def sign_and_look(claims: dict[str, object]) -> str:
         seen.append(engine.pool.status())
         return sign(claims)
 
-    browser.provider.sign = sign_and_look
+    browser.provider.sign_id_token = sign_and_look
     assert (await browser.log_in()).status_code == 200
     assert "Current Checked out connections: 0" in seen[0]

@@ -23,7 +23,7 @@ from app.core.users.providers.cookie import LOGIN_COOKIE
 from app.core.users.tokens import hash_token
 from tests.conftest import connect
 from tests.core.users.providers.browser import PROVIDERS, Browser
-from tests.core.users.providers.identity_provider import SECRET, IdentityProvider
+from tests.core.users.providers.corp_provider import SECRET, CorpProvider
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def test_providers_are_listed(browser: Browser) -> None:
 
 
 async def test_the_provider_is_asked_for_a_code_with_pkce(
-    app: FastAPI, provider: IdentityProvider
+    app: FastAPI, provider: CorpProvider
 ) -> None:
     headers = {"Host": "evil.test", "X-Forwarded-Host": "evil.test"}
     async with connect(app, "https://test") as client:
@@ -188,7 +188,7 @@ async def test_a_provider_that_never_sends_iss_is_accepted(browser: Browser) -> 
 
 
 async def test_a_state_belongs_to_its_provider(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+    provider_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> None:
     app = provider_app(
         USERS_PROVIDERS="corp,other",
@@ -297,7 +297,7 @@ async def test_other_sites_are_no_pages_to_return_to(browser: Browser, target: s
 
 
 async def test_a_trusted_origin_can_be_returned_to(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+    provider_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> None:
     app = provider_app(CORS_ALLOW_ORIGINS="https://other.test", CORS_ALLOW_CREDENTIALS="true")
     async with connect(app, "https://test") as client:
@@ -333,7 +333,7 @@ async def test_a_login_ends_the_session_of_the_bearer_token(
 
 async def test_started_logins_are_throttled(
     provider_app: Callable[..., FastAPI],
-    provider: IdentityProvider,
+    provider: CorpProvider,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with connect(provider_app(), "https://test") as client:
@@ -361,7 +361,7 @@ async def require_totp(*_: object) -> list[str]:
 )
 async def test_accounts_with_second_factors_need_them(
     provider_app: Callable[..., FastAPI],
-    provider: IdentityProvider,
+    provider: CorpProvider,
     monkeypatch: pytest.MonkeyPatch,
     setting: str,
     claims: dict[str, Any],

@@ -50,7 +50,7 @@ class UserSession(Base):
     # How, separated by spaces, such as "password totp".
     methods: Mapped[str] = mapped_column(String(100), default="")
     # Written at most once per tenth of the idle time.
-    last_seen_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_seen_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -151,7 +151,7 @@ class UserTOTP(Base):
     # By app.core.users.factors.encryption: whoever reads the database cannot compute codes.
     encrypted_secret: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
-    confirmed_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None] = mapped_column(index=True)
     # The time step of the last code that was accepted: only later ones are.
     last_step: Mapped[int | None]
 

@@ -8,7 +8,8 @@ from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
 from app.core.errors import NotFoundError
 from app.core.models import utc_now
-from app.core.users.accounts import find_own, lock_account
+from app.core.users.account_locks import lock_own_account
+from app.core.users.accounts import find_own
 from app.core.users.api_keys.keys import revoke_api_keys
 from app.core.users.confirmation import confirm, require_recent_login, session_id
 from app.core.users.jobs import send_notice
@@ -41,34 +42,34 @@ class OwnAccount:
 
     async def end_all_sessions(self) -> None:
         """End all sessions, also the caller's."""
-        session_id(self.principal)
+        await lock_own_account(self.session, self.principal)
         await end_sessions(self.session, self.user_id)
         audit("all sessions ended", user_id=self.principal.id)
 
     async def deactivate(self, throttle: Throttle, password: str | None) -> None:
         """End sessions, API keys and links; only administrators can activate the account again.
 
-        Raises what `confirm` raises.
+        Raises what `confirm` and `lock_own_account` raise.
         """
-        row = await self.get()
-        await confirm(throttle, self.principal, row, password)
-        account = await lock_account(self.session, self.user_id)
-        if account is not None:
-            account.deactivated_at = utc_now()
+        await confirm(throttle, self.principal, await self.get(), password)
+        account = await lock_own_account(self.session, self.principal)
+        account.deactivated_at = utc_now()
         await end_sessions(self.session, self.user_id)
         await revoke_api_keys(self.session, self.user_id)
-        await delete_tokens(self.session, self.user_id)
-        await send_notice(self.session, row.email, "account_deactivated")
+        await delete_tokens(self.session, account.id)
+        await send_notice(self.session, account.email, "account_deactivated")
         audit("account deactivated", user_id=self.principal.id)
 
     async def delete(self, throttle: Throttle, password: str | None) -> None:
-        """Delete the account, with its sessions and links. Raises what `confirm` raises."""
-        row = await self.get()
-        await confirm(throttle, self.principal, row, password)
-        if (account := await lock_account(self.session, self.user_id)) is not None:
-            await self.session.delete(account)
-            await self.session.flush()
-        await send_notice(self.session, row.email, "account_deleted")
+        """Delete the account, with its sessions and links.
+
+        Raises what `confirm` and `lock_own_account` raise.
+        """
+        await confirm(throttle, self.principal, await self.get(), password)
+        account = await lock_own_account(self.session, self.principal)
+        await self.session.delete(account)
+        await self.session.flush()
+        await send_notice(self.session, account.email, "account_deleted")
         audit("account deleted", user_id=self.principal.id)
 
 

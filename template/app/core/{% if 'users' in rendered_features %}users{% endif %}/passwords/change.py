@@ -5,7 +5,8 @@ from app.core.auth.errors import UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import Session
 from app.core.errors import ErrorDetail, InvalidError
-from app.core.users.accounts import find_own, lock_account
+from app.core.users.account_locks import lock_own_account
+from app.core.users.accounts import find_own
 from app.core.users.confirmation import require_password, require_recent_login, session_id
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
@@ -35,7 +36,8 @@ class PasswordChange:
         """Set a password and end all sessions; return the token of a new one.
 
         The current password is required even after a recent login, if there is one. Raises
-        CurrentPasswordMissingError, WeakPasswordError, and what `confirm` raises.
+        CurrentPasswordMissingError, WeakPasswordError, and what `confirm` and `lock_own_account`
+        raise.
         """
         session_id(principal)
         row = await find_own(self.session, principal)
@@ -47,8 +49,8 @@ class PasswordChange:
         else:
             await require_password(self.throttle, row, current)
         new_hash = await get_password_hasher().hash(password)
-        account = await lock_account(self.session, row.id)
-        if account is None or account.password_hash != row.password_hash:
+        account = await lock_own_account(self.session, principal)
+        if account.password_hash != row.password_hash:
             raise UnauthorizedError("The account has changed; log in again.", invalid_token=True)
         account.password_hash = new_hash
         account.code_failures = 0

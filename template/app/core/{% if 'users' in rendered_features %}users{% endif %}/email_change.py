@@ -35,7 +35,7 @@ class EmailChange:
         await self.throttle.count_mail(email)
         account = await lock_own_account(self.session, principal)
         await enqueue(
-            self.session, send_email_change_link, email, account.id, account.version
+            self.session, send_email_change_link, email, account.id, account.link_generation
         )
         await send_notice(self.session, account.email, "email_change_requested", new_email=email)
         audit("email change requested", user_id=principal.id)
@@ -54,6 +54,6 @@ class EmailChange:
         old_email, account.email = account.email, found.email
         account.email_verified_at = utc_now()
         await self.session.flush()
-        await delete_tokens(self.session, account.id)
+        await delete_tokens(self.session, account)
         await send_notice(self.session, old_email, "email_changed", new_email=account.email)
         audit("email changed", user_id=str(account.id))

@@ -23,7 +23,7 @@ async def send_sign_up_link(session: Session, email: str) -> None:
     if account is None:
         return await send_link(session, Purpose.SIGN_UP, email, None)
     if account.email_verified_at is None and account.deactivated_at is None:
-        return await send_link(session, Purpose.INVITATION, email, account.id)
+        return await send_link(session, Purpose.INVITATION, email, account)
     await send_notice(session, email, "sign_up_existing")
 
 
@@ -31,7 +31,7 @@ async def send_sign_up_link(session: Session, email: str) -> None:
 async def send_invitation(session: Session, email: str) -> None:
     account = await find_by_email(session, email)
     if account and account.deactivated_at is None and account.email_verified_at is None:
-        await send_link(session, Purpose.INVITATION, email, account.id)
+        await send_link(session, Purpose.INVITATION, email, account)
 
 
 @job(attempts=20)
@@ -39,21 +39,23 @@ async def send_reset_link(session: Session, email: str) -> None:
     """Send a link that sets a new password, unless the address has no active account."""
     account = await find_by_email(session, email)
     if account and account.deactivated_at is None:
-        await send_link(session, Purpose.PASSWORD_RESET, email, account.id)
+        await send_link(session, Purpose.PASSWORD_RESET, email, account)
 
 
 @job(attempts=20)
-async def send_email_change_link(session: Session, email: str, user_id: UUID, version: int) -> None:
+async def send_email_change_link(
+    session: Session, email: str, user_id: UUID, generation: int
+) -> None:
     """Send a link that gives an account a new address, unless that has an account already.
 
-    Nothing is sent if the account has changed since `version`: a new password ends what somebody
+    Nothing is sent if the links of the account have ended since: a new password ends what somebody
     else may have asked for, also if the mail has to wait.
     """
     account = await find_by_id(session, user_id)
-    if account is None or account.version != version:
+    if account is None or account.link_generation != generation:
         return
     if await find_by_email(session, email) is None:
-        await send_link(session, Purpose.EMAIL_CHANGE, email, user_id)
+        await send_link(session, Purpose.EMAIL_CHANGE, email, account)
     else:
         await send_notice(session, email, "email_change_existing")
 

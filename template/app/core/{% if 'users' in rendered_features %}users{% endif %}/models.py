@@ -30,6 +30,8 @@ class UserAccount(Versioned, Entity):
     deactivated_at: Mapped[datetime | None]
     # Wrong codes after a right password, since the last login with a right one.
     code_failures: Mapped[int] = mapped_column(default=0)
+    # Increases when the links of the account end, also for those whose mails are still to be sent.
+    link_generation: Mapped[int] = mapped_column(default=0)
 
 
 class UserSession(Base):

@@ -56,7 +56,7 @@ class OwnAccount:
         account.deactivated_at = utc_now()
         await end_sessions(self.session, self.user_id)
         await revoke_api_keys(self.session, self.user_id)
-        await delete_tokens(self.session, account.id)
+        await delete_tokens(self.session, account)
         await send_notice(self.session, account.email, "account_deactivated")
         audit("account deactivated", user_id=self.principal.id)
 

@@ -75,5 +75,5 @@ class SignUp:
             raise InvalidTokenError
         account.password_hash = password_hash
         mark_verified(account)
-        await delete_tokens(self.session, account.id)
+        await delete_tokens(self.session, account)
         audit("invitation accepted", user_id=str(account.id))

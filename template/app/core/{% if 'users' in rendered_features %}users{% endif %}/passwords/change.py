@@ -55,7 +55,7 @@ class PasswordChange:
         account.password_hash = new_hash
         account.code_failures = 0
         await end_sessions(self.session, account.id)
-        await delete_tokens(self.session, account.id)
+        await delete_tokens(self.session, account)
         await self.throttle.forgive_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
         audit("password changed", user_id=principal.id)

@@ -50,7 +50,7 @@ class PasswordReset:
         account.code_failures = 0
         mark_verified(account)
         await end_sessions(self.session, account.id)
-        await delete_tokens(self.session, account.id)
+        await delete_tokens(self.session, account)
         await self.throttle.forget_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
         audit("password reset", user_id=str(account.id))

@@ -9,7 +9,7 @@ from app.core.mail import Mail, smtp
 from app.core.mail.mails import render
 from app.core.users.accounts import lock_account
 from app.core.users.one_time_tokens import Purpose, new_one_time_token, store_token
-from app.core.users.settings import UsersSettings, get_users_settings
+from app.core.users.settings import DAY, HOUR, MINUTE, UsersSettings, get_users_settings
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,16 @@ def site() -> str:
     return urlsplit(get_users_settings().link_url).netloc
 
 
+def format_duration(seconds: int) -> str:
+    """Return a time of at least a minute as in "1 day 12 hours", never longer than it is."""
+    parts = []
+    for unit, length in (("day", DAY), ("hour", HOUR), ("minute", MINUTE)):
+        number, seconds = divmod(seconds, length)
+        if number:
+            parts.append(f"{number} {unit}{'s' if number > 1 else ''}")
+    return " ".join(parts)
+
+
 async def send_link(
     session: Session, purpose: Purpose, email: str, account: StoredRow | None
 ) -> None:
@@ -58,7 +68,7 @@ async def send_link(
         "url": link_url(purpose, token),
         "site": site(),
         "email": email,
-        "hours": round(lifetime / 3600) or 1,
+        "lifetime": format_duration(lifetime),
     }
     mail = Mail(email, *render(f"users/mails/{link.template}", context))
     # Before the transaction starts: it holds no connection meanwhile.

@@ -84,7 +84,7 @@ class UserAdministration:
         await self.session.flush()
         await end_sessions(self.session, key)
         await revoke_api_keys(self.session, key)
-        await delete_tokens(self.session, key)
+        await delete_tokens(self.session, account)
         self._audit("user deactivated", account)
         return account
 

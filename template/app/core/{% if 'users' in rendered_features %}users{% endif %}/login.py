@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 from app.core.auth.audit import audit_after_commit
 from app.core.database import Session
 from app.core.users.models import UserAccount, UserSession
+from app.core.users.session_lifetimes import is_ended
 from app.core.users.sessions import Device, end_session, start_session
 from app.core.users.settings import get_users_settings
 
@@ -40,10 +41,12 @@ async def complete_login(
 
 
 async def _end_excess_sessions(session: Session, account: UserAccount) -> None:
-    """Make room for one more session within the limit."""
+    """Make room for one more session within the limit, which those that have ended do not use."""
+    of_account = UserSession.user_id == account.id
+    await session.execute(delete(UserSession).where(of_account, is_ended()))
     newest_first = (
         select(UserSession.id)
-        .where(UserSession.user_id == account.id)
+        .where(of_account)
         .order_by(UserSession.last_seen_at.desc(), UserSession.id.desc())
         # MySQL has no OFFSET without LIMIT.
         .limit(1000)

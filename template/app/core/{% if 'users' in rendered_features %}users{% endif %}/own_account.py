@@ -8,7 +8,8 @@ from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
 from app.core.errors import NotFoundError
 from app.core.models import utc_now
-from app.core.users.accounts import find_own, lock_account
+from app.core.users.account_locks import lock_own_account
+from app.core.users.accounts import find_own
 from app.core.users.api_keys.keys import revoke_api_keys
 from app.core.users.confirmation import (
     check_recent_login,
@@ -47,36 +48,41 @@ class OwnAccount:
         )
 
     async def end_all_sessions(self, throttle: Throttle, password: str | None) -> None:
-        """End all sessions, also the caller's. Raises what `confirm_with_one_factor` raises."""
+        """End all sessions, also the caller's.
+
+        Raises what `confirm_with_one_factor` and `lock_own_account` raise.
+        """
         await confirm_with_one_factor(throttle, self.principal, await self.get(), password)
-        await lock_account(self.session, self.user_id)
+        await lock_own_account(self.session, self.principal)
         await end_sessions(self.session, self.user_id)
         audit_after_commit(self.session, "all sessions ended", user_id=self.principal.id)
 
     async def deactivate(self, throttle: Throttle, password: str | None) -> None:
         """End sessions, API keys and links; only administrators can activate the account again.
 
-        Raises what `confirm` raises.
+        Raises what `confirm` and `lock_own_account` raise.
         """
         row = await self.get()
         await confirm(self.session, throttle, self.principal, row, password)
-        account = await lock_account(self.session, self.user_id)
-        if account is not None:
-            account.deactivated_at = utc_now()
+        account = await lock_own_account(self.session, self.principal)
+        account.deactivated_at = utc_now()
         await end_sessions(self.session, self.user_id)
         await revoke_api_keys(self.session, self.user_id)
-        await delete_tokens(self.session, self.user_id)
-        await send_notice(self.session, row.email, "account_deactivated")
+        await delete_tokens(self.session, account)
+        await send_notice(self.session, account.email, "account_deactivated")
         audit_after_commit(self.session, "account deactivated", user_id=self.principal.id)
 
     async def delete(self, throttle: Throttle, password: str | None) -> None:
-        """Delete the account, with its sessions and links. Raises what `confirm` raises."""
+        """Delete the account, with its sessions and links.
+
+        Raises what `confirm` and `lock_own_account` raise.
+        """
         row = await self.get()
         await confirm(self.session, throttle, self.principal, row, password)
-        if (account := await lock_account(self.session, self.user_id)) is not None:
-            await self.session.delete(account)
-            await self.session.flush()
-        await send_notice(self.session, row.email, "account_deleted")
+        account = await lock_own_account(self.session, self.principal)
+        await self.session.delete(account)
+        await self.session.flush()
+        await send_notice(self.session, account.email, "account_deleted")
         audit_after_commit(self.session, "account deleted", user_id=self.principal.id)
 
 

@@ -69,11 +69,11 @@ class SignUp:
         found = await find_token(self.session, token, Purpose.INVITATION)
         check_new_password(password, found.email)
         password_hash = await get_password_hasher().hash(password)
-        await use_token(self.session, token, Purpose.INVITATION)
         account = await lock_account(self.session, found.user_id)
+        await use_token(self.session, token, Purpose.INVITATION)
         if account is None or account.password_hash is not None:
             raise InvalidTokenError
         account.password_hash = password_hash
         mark_verified(account)
-        await delete_tokens(self.session, account.id)
+        await delete_tokens(self.session, account)
         audit_after_commit(self.session, "invitation accepted", user_id=str(account.id))

@@ -23,12 +23,12 @@ from app.core.users.api_keys import authentication, keys
 from app.core.users.api_keys.service import MAX_KEYS
 from app.core.users.authentication import COOKIE
 from app.core.users.confirmation import require_recent_login
-from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserApiKey, UserSession
 from app.core.users.passwords.hashes import get_password_hasher
 from tests.conftest import StatementLimit
 from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
+from tests.core.users.conftest import delete_all_expired
 
 KEYS = "/api/v1/auth/api-keys"
 OWNER = uuid7()
@@ -189,7 +189,7 @@ async def test_a_key_ends_when_it_expires(
         await session.execute(update(UserApiKey).values(expires_at=utc_now()))
     assert await read_status(client, created) == 401
     async with session_factory.begin() as session:
-        await delete_expired(session)
+        await delete_all_expired(session)
         assert (await session.scalars(select(UserApiKey))).all() == []
 
 

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from datetime import timedelta
 
 import httpx2
 import pytest
@@ -174,6 +175,27 @@ async def test_beyond_the_limit_the_least_used_session_ends(
         for token in tokens
     ]
     assert statuses == [401, 401, 200, 200]
+
+
+async def test_sessions_that_have_ended_do_not_use_the_limit(
+    client: httpx2.AsyncClient,
+    ada: UserAccount,
+    session_factory: SessionFactory,
+    configure: Configure,
+) -> None:
+    configure(session_limit=2)
+    now = utc_now()
+    ended = {"last_seen_at": now, "expires_at": now}
+    idle = {"last_seen_at": now - timedelta(days=8), "expires_at": now + timedelta(days=1)}
+    # Used before the one that has ended.
+    live = {"last_seen_at": now - timedelta(hours=1), "expires_at": now + timedelta(days=1)}
+    async with session_factory.begin() as session:
+        for name, times in {"ended": ended, "idle": idle, "live": live}.items():
+            session.add(UserSession(user_id=ada.id, token_hash=name, user_agent=name, **times))
+    headers = {"User-Agent": "new"}
+    assert (await client.post(f"{AUTH}/login", json=CREDENTIALS, headers=headers)).is_success
+    async with session_factory() as session:
+        assert {*await session.scalars(select(UserSession.user_agent))} == {"live", "new"}
 
 
 async def test_a_login_renews_hashes_with_old_parameters(

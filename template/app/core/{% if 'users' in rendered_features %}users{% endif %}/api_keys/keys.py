@@ -48,8 +48,3 @@ async def revoke_api_keys(
         statement = statement.where(KEY.c.id.in_(ids))
     result = await session.execute(statement)
     return int(getattr(result, "rowcount", 0))
-
-
-async def delete_expired_api_keys(session: Session) -> None:
-    """Delete the rows of keys that have expired."""
-    await session.execute(delete(KEY).where(KEY.c.expires_at <= utc_now()))

@@ -55,7 +55,3 @@ async def delete_challenges(
     if session_id is not None:
         statement = statement.where(CHALLENGE.c.session_id == session_id)
     await session.execute(statement)
-
-
-async def delete_expired_challenges(session: Session) -> None:
-    await session.execute(delete(CHALLENGE).where(CHALLENGE.c.expires_at <= utc_now()))

@@ -9,8 +9,7 @@ from app.core.auth.audit import audit_after_commit
 from app.core.auth.principal import Principal
 from app.core.database import Session
 from app.core.errors import ConflictError
-from app.core.users.accounts import lock_account
-from app.core.users.authentication import invalid_credentials
+from app.core.users.account_locks import lock_own_account
 from app.core.users.confirmation import check_recent_login, session_id
 from app.core.users.factors.challenges import delete_challenges
 from app.core.users.factors.recovery_codes import delete_recovery_codes, replace_recovery_codes
@@ -19,7 +18,7 @@ from app.core.users.factors.settings import get_factor_settings
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
 from app.core.users.models import UserAccount
-from app.core.users.sessions import SESSION, Device, session_exists
+from app.core.users.sessions import SESSION, Device
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,10 @@ class FactorChange:
     async def authorize(self) -> tuple[UserAccount, list[str]]:
         """Return the caller's account, locked, and the names of its factors.
 
-        Raises LoginRequiredError unless its recent login has proved one, if there is any.
+        Raises LoginRequiredError unless its recent login has proved one, if there is any, and what
+        `lock_own_account` raises.
         """
-        account = await lock_account(self.session, self.user_id)
-        own_session = session_id(self.principal)
-        # It may have ended while this request waited for the lock.
-        if account is None or not await session_exists(self.session, own_session):
-            raise invalid_credentials()
+        account = await lock_own_account(self.session, self.principal)
         methods = await list_methods(self.session, account.id)
         check_recent_login(self.principal, methods)
         return account, methods

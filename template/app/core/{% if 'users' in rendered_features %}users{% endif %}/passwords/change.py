@@ -5,7 +5,8 @@ from app.core.auth.errors import UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import Session
 from app.core.errors import ErrorDetail, InvalidError
-from app.core.users.accounts import find_own, lock_account
+from app.core.users.account_locks import lock_own_account
+from app.core.users.accounts import find_own
 from app.core.users.confirmation import confirm, session_id
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
@@ -13,7 +14,7 @@ from app.core.users.methods import has_second_factor
 from app.core.users.one_time_tokens import delete_tokens
 from app.core.users.passwords.hashes import get_password_hasher
 from app.core.users.passwords.rules import check_new_password
-from app.core.users.sessions import Device, end_sessions, session_exists
+from app.core.users.sessions import Device, end_sessions
 from app.core.users.throttling.throttle import Throttle
 
 
@@ -40,9 +41,10 @@ class PasswordChange:
         """Set a password and end all sessions; return the token of a new one.
 
         The current password is required even after a recent login, if there is one. Raises
-        CurrentPasswordMissingError, WeakPasswordError, and what `confirm` raises.
+        CurrentPasswordMissingError, WeakPasswordError, and what `confirm` and `lock_own_account`
+        raise.
         """
-        own_session = session_id(principal)
+        session_id(principal)
         row = await find_own(self.session, principal)
         if row.password_hash is not None and current is None:
             raise CurrentPasswordMissingError
@@ -50,16 +52,13 @@ class PasswordChange:
         known = current if row.password_hash else None
         await confirm(self.session, self.throttle, principal, row, known)
         new_hash = await get_password_hasher().hash(password)
-        account = await lock_account(self.session, row.id)
-        if account is None or account.password_hash != row.password_hash:
-            raise AccountChangedError
-        # Ended meanwhile, it must not go on as the new session.
-        if not await session_exists(self.session, own_session):
+        account = await lock_own_account(self.session, principal)
+        if account.password_hash != row.password_hash:
             raise AccountChangedError
         account.password_hash = new_hash
         account.code_failures = 0
         await end_sessions(self.session, account.id)
-        await delete_tokens(self.session, account.id)
+        await delete_tokens(self.session, account)
         await self.throttle.forgive_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
         audit_after_commit(self.session, "password changed", user_id=principal.id)

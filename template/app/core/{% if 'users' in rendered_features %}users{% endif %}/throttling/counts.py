@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, case, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, case, delete, insert, select, update
 
 from app.core.database import Session, StoredRow
 from app.core.models import utc_now
@@ -64,7 +64,6 @@ async def forget_one(session: Session, key: str) -> None:
     await session.execute(update(TABLE).where(TABLE.c.key_hash == key_hash(key)).values(values))
 
 
-async def delete_expired_counts(session: Session) -> None:
-    """Delete rows whose attempts are forgotten."""
-    day_ago = utc_now() - timedelta(days=1)
-    await session.execute(delete(TABLE).where(TABLE.c.updated_at < day_ago))
+def is_forgotten() -> ColumnElement[bool]:
+    """Return the condition for rows whose attempts do not count any more."""
+    return TABLE.c.updated_at < utc_now() - timedelta(days=1)

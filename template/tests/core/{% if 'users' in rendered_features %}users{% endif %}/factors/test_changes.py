@@ -12,7 +12,6 @@ from sqlalchemy import select, update
 
 from app.core.auth.requirements import Caller
 from app.core.database import SessionFactory
-from app.core.users.accounts import lock_account
 from app.core.users.models import UserPasskey, UserSession, UserTOTP
 from tests.core.auth.callers import Authorize
 from tests.core.users.conftest import AUTH, CREDENTIALS, NEW_PASSWORD, PASSWORD, ReadMail
@@ -182,20 +181,6 @@ async def test_changes_are_in_the_audit_log(
     for event in ("second factor added", "recovery codes replaced", "second factor removed"):
         [line] = [line for line in lines if f" {event} " in line]
         assert str(app_user.account.id) in line
-
-
-async def test_a_session_that_ended_meanwhile_changes_nothing(
-    app_user: Person, session_factory: SessionFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A request that was authenticated before its session ended, and waited for a lock."""
-
-    async def lock_later(*arguments: Any) -> Any:
-        async with session_factory.begin() as session:
-            await session.delete((await session.scalars(select(UserSession))).one())
-        return await lock_account(*arguments)
-
-    monkeypatch.setattr("app.core.users.factors.change.lock_account", lock_later)
-    assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 401
 
 
 async def test_administrators_reset_factors(

@@ -16,12 +16,12 @@ from sqlalchemy import func, select, update
 from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.users.authentication import COOKIE
-from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserProviderLogin, UserSession
 from app.core.users.providers import login
 from app.core.users.providers.cookie import LOGIN_COOKIE
 from app.core.users.tokens import hash_token
 from tests.conftest import connect
+from tests.core.users.conftest import delete_all_expired
 from tests.core.users.providers.browser import PROVIDERS, Browser
 from tests.core.users.providers.corp_provider import SECRET, CorpProvider
 
@@ -157,7 +157,7 @@ async def test_an_expired_state_is_rejected(
         await session.execute(update(UserProviderLogin).values(expires_at=utc_now()))
     assert (await browser.send(answer)).status_code == 400
     async with session_factory.begin() as session:
-        await delete_expired(session)
+        await delete_all_expired(session)
         assert (await session.scalars(select(UserProviderLogin))).all() == []
 
 

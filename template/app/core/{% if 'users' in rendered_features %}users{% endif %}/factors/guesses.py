@@ -38,6 +38,7 @@ COUNT_FAILURE = (
     .where(ACCOUNT.c.id == bindparam("wanted"), ACCOUNT.c.code_failures < MAX_FAILURES)
     .values(code_failures=ACCOUNT.c.code_failures + 1)
 )
+FORGET_FAILURES = update(ACCOUNT).where(ACCOUNT.c.id == bindparam("wanted")).values(code_failures=0)
 
 
 class ChallengeEndedError(InvalidError):
@@ -78,11 +79,13 @@ async def count_guess(throttle: Throttle, challenge: str, user_id: UUID) -> int:
 
 
 async def forgive_guesses(session: Session, throttle: Throttle, account: UserAccount) -> None:
-    """Forget wrong passwords and codes of an account, in the transaction of its login."""
-    await throttle.forgive_login(session, account.email)
+    """Forget wrong codes of an account, in the transaction of its login.
+
+    Not wrong passwords: the first step may have been a login with a provider.
+    """
     await throttle.forgive_second_factor(session, account.id)
-    forget = update(ACCOUNT).where(ACCOUNT.c.id == account.id).values(code_failures=0)
-    await session.execute(forget)
+    if account.code_failures:
+        await session.execute(FORGET_FAILURES, {"wanted": account.id})
 
 
 async def tell_owner(throttle: Throttle, user_id: UUID, failures: int) -> None:

@@ -54,7 +54,7 @@ class PasswordChange:
         account.code_failures = 0
         await end_sessions(self.session, account.id)
         await delete_tokens(self.session, account.id)
-        await self.throttle.forgive_login(self.session, account.email)
+        await self.throttle.forget_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
         audit("password changed", user_id=principal.id)
         methods = principal.claims["methods"]

@@ -33,12 +33,16 @@ IS_VALID = (
 )
 COUNT = update(CHALLENGE).where(*IS_VALID).values(attempts=CHALLENGE.c.attempts + 1)
 FAILURES = select(ACCOUNT.c.code_failures).where(ACCOUNT.c.id == bindparam("wanted"))
+# The number is in no representation of an account, whose version would have to change, too.
+UNCHANGED = {"updated_at": ACCOUNT.c.updated_at}
 COUNT_FAILURE = (
     update(ACCOUNT)
     .where(ACCOUNT.c.id == bindparam("wanted"), ACCOUNT.c.code_failures < MAX_FAILURES)
-    .values(code_failures=ACCOUNT.c.code_failures + 1)
+    .values(code_failures=ACCOUNT.c.code_failures + 1, **UNCHANGED)
 )
-FORGET_FAILURES = update(ACCOUNT).where(ACCOUNT.c.id == bindparam("wanted")).values(code_failures=0)
+FORGET_FAILURES = (
+    update(ACCOUNT).where(ACCOUNT.c.id == bindparam("wanted")).values(code_failures=0, **UNCHANGED)
+)
 
 
 class ChallengeEndedError(InvalidError):

@@ -15,6 +15,7 @@ from app.core.users.factors.challenges import add_challenge, use_challenge
 from app.core.users.factors.second_factors import start_second_step
 from app.core.users.models import UserAccount, UserChallenge, UserSession, UserThrottle
 from app.core.users.throttling.limits import key_hash
+from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
     ADA,
@@ -382,6 +383,25 @@ async def test_second_steps_of_logins_with_providers_forgive_no_passwords(
     response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
     assert response.status_code == 200
     assert await counts() == before
+
+
+async def test_wrong_and_right_codes_do_not_change_the_representation_of_the_account(
+    app_user: Person, authorize: Authorize
+) -> None:
+    administrator = await authorize("user:read")
+    path = f"/api/v1/users/{app_user.account.id}"
+
+    async def read() -> tuple[str, dict[str, Any]]:
+        response = await app_user.client.get(path, headers=administrator)
+        return response.headers["ETag"], response.json()
+
+    before = await read()
+    challenge = await app_user.start_login()
+    assert await wrong_codes(app_user, challenge, 2) == [401] * 2
+    assert await read() == before
+    response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
+    assert response.status_code == 200
+    assert await read() == before
 
 
 async def test_wrong_codes_do_not_delay_the_passkey(app_user: Person) -> None:

@@ -15,6 +15,7 @@ from app.core.users.factors.challenges import add_challenge, use_challenge
 from app.core.users.factors.second_factors import start_second_step
 from app.core.users.models import UserAccount, UserChallenge, UserSession, UserThrottle
 from app.core.users.throttling.limits import key_hash
+from tests.conftest import StatementLimit
 from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
@@ -402,6 +403,25 @@ async def test_wrong_and_right_codes_do_not_change_the_representation_of_the_acc
     response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
     assert response.status_code == 200
     assert await read() == before
+
+
+async def test_the_steps_of_a_login_need_few_statements(
+    app_user: Person, statement_limit: StatementLimit
+) -> None:
+    with statement_limit(8):
+        challenge = await app_user.start_login()
+    with statement_limit(15):
+        response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
+    assert response.status_code == 200
+
+
+async def test_options_for_a_passkey_need_few_statements(
+    passkey_user: Person, statement_limit: StatementLimit
+) -> None:
+    challenge = await passkey_user.start_login()
+    with statement_limit(5):
+        options = await passkey_user.ask_for_passkey(challenge)
+    assert len(options["allowCredentials"]) == 1
 
 
 async def test_wrong_codes_do_not_delay_the_passkey(app_user: Person) -> None:

@@ -129,6 +129,16 @@ async def test_data_that_is_not_base64_is_invalid(passkey_user: Person, field: s
         assert error["location"] == ["body", "credential", "response", field]
 
 
+async def test_a_failed_answer_leaves_the_challenge_valid(passkey_user: Person) -> None:
+    """Nobody can guess a signature."""
+    credential = passkey_user.passkey.get(await options_of(passkey_user.client))
+    wrong = {**credential, "response": {**credential["response"], "signature": "AAAA"}}
+    statuses = [
+        (await send(passkey_user, answer)).status_code for answer in (wrong, wrong, credential)
+    ]
+    assert statuses == [401, 401, 200]
+
+
 async def test_a_challenge_expires(passkey_user: Person) -> None:
     credential = passkey_user.passkey.get(await options_of(passkey_user.client))
     passkey_user.clock.forward(301)

@@ -72,13 +72,15 @@ def check_recent_login(principal: Principal, factors: Collection[str] = ()) -> N
 async def require_password(throttle: Throttle, account: StoredRow, password: str) -> None:
     """Raise WrongPasswordError unless the password is that of the account.
 
-    Counted as a login, in a transaction of its own: call it before that of the request starts.
+    Counted as a login with it, and forgiven if it is right, in transactions of their own: call it
+    before that of the request starts.
     """
     await throttle.count_login(account.email)
     is_right, _ = await get_password_hasher().verify(password, account.password_hash)
     if not is_right:
         audit("wrong current password", user_id=str(account.id))
         raise WrongPasswordError
+    await throttle.forgive_login(account.email)
 
 
 async def confirm(

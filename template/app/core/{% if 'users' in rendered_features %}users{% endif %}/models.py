@@ -192,7 +192,7 @@ class UserRecoveryCode(Base):
 
 
 class UserChallenge(Base):
-    """A challenge that is answered once: a half-finished login, or a ceremony of a passkey."""
+    """A challenge: a half-finished login, or a ceremony of a passkey; success deletes the row."""
 
     __tablename__ = "user_challenge"
 

@@ -20,7 +20,7 @@ from app.core.users.factors.guesses import (
     tell_owner,
 )
 from app.core.users.factors.recovery_codes import count_recovery_codes
-from app.core.users.factors.second_factors import LOGIN, Answer, list_methods, verify_factor
+from app.core.users.factors.second_factors import LOGIN, Answer, verify_factor
 from app.core.users.factors.webauthn_ceremonies import SECOND_FACTOR, Options, start_asserting
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
@@ -53,9 +53,10 @@ class SecondStep:
         """
         await self.throttle.count_passkey_challenge()
         login = await self._find(challenge)
-        if PASSKEY not in await list_methods(self.session, login.user_id):
+        options = await start_asserting(self.session, SECOND_FACTOR, login.user_id)
+        if not options["allowCredentials"]:
             raise InvalidError("The account has no passkey; use another method.")
-        return await start_asserting(self.session, SECOND_FACTOR, login.user_id)
+        return options
 
     async def finish(
         self, challenge: str, answer: Answer, device: Device, replaces: Set[str] = frozenset()

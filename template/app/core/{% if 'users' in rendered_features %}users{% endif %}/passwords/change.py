@@ -59,7 +59,7 @@ class PasswordChange:
         account.code_failures = 0
         await end_sessions(self.session, account.id)
         await delete_tokens(self.session, account)
-        await self.throttle.forgive_login(self.session, account.email)
+        await self.throttle.forget_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
         audit_after_commit(self.session, "password changed", user_id=principal.id)
         methods = principal.claims["methods"]

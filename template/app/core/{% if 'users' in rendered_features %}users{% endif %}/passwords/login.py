@@ -49,7 +49,6 @@ class PasswordLogin:
         factors = await second_factors(self.session, account)
         if factors:
             return await self._challenge(account, factors)
-        await self.throttle.forgive_login(self.session, email)
         token = await complete_login(
             self.session, account, device, methods=[PASSWORD], replaces=replaces
         )
@@ -60,7 +59,11 @@ class PasswordLogin:
         stored = row.password_hash if row else None
         # No connection is held meanwhile.
         is_right, new_hash = await get_password_hasher().verify(password, stored)
-        account = await lock_account(self.session, row.id) if row and is_right else None
+        account = None
+        if row and is_right and row.deactivated_at is None:
+            # Also before a second factor, whose guesses have a limit of their own.
+            await self.throttle.forgive_login(email)
+            account = await lock_account(self.session, row.id)
         # Read again with a lock: the password may have changed meanwhile.
         if account is None or account.password_hash != stored:
             # Not the address: people enter passwords into its field.

@@ -137,7 +137,8 @@ async def test_of_parallel_confirmations_one_wins(person: Person) -> None:
     body = {"code": person.code()}
     found = await statuses(*(person.post(f"{FACTORS}/totp/confirm", body) for _ in range(4)))
     assert found[0] == 200
-    assert {*found[1:]} <= {401, 422}
+    # The session of the others is replaced, or has not proved the new app.
+    assert {*found[1:]} <= {401, 403, 422}
 
 
 async def test_parallel_removals_leave_a_required_factor(

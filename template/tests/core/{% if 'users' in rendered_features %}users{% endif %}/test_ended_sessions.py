@@ -165,7 +165,7 @@ async def test_a_logout_waits_for_a_change_of_its_session(
 
 
 async def end_by_the_caller(client: httpx2.AsyncClient, sessions: SessionFactory) -> None:
-    assert (await client.post(f"{AUTH}/logout-everywhere")).status_code == 204
+    assert (await client.post(f"{AUTH}/logout-everywhere", json={})).status_code == 204
 
 
 async def end_by_an_operator(client: httpx2.AsyncClient, sessions: SessionFactory) -> None:

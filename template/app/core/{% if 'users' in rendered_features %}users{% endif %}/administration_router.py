@@ -21,7 +21,9 @@ READ = [require(permissions.READ)]
 WRITE = [require(permissions.WRITE)]
 
 
-def get_administration(session: SessionDep, caller: Caller, roles: RolesDep) -> UserAdministration:
+async def get_administration(
+    session: SessionDep, caller: Caller, roles: RolesDep
+) -> UserAdministration:
     return UserAdministration(session, caller, roles)
 
 

@@ -12,7 +12,7 @@ from app.core.users.providers.return_to import check_return_to
 from app.core.users.settings import get_users_settings
 
 
-def get_providers(request: Request) -> LoginProviders:
+async def get_providers(request: Request) -> LoginProviders:
     providers: LoginProviders = request.app.state.login_providers
     return providers
 
@@ -20,13 +20,13 @@ def get_providers(request: Request) -> LoginProviders:
 ProvidersDep: TypeAlias = Annotated[LoginProviders, Depends(get_providers)]
 
 
-def get_provider(
+async def get_provider(
     providers: ProvidersDep, name: Annotated[str, Path(pattern="^[a-z][a-z0-9]{0,19}$")]
 ) -> LoginProvider:
     return providers.get(name)
 
 
-def get_session_factory(request: Request) -> SessionFactory:
+async def get_session_factory(request: Request) -> SessionFactory:
     sessions: SessionFactory = request.app.state.session_factory
     return sessions
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from app.core.auth.audit import audit
 from app.core.auth.errors import ForbiddenError
-from app.core.database import Session, SessionFactory
+from app.core.database import Session
 from app.core.errors import ConflictError
 from app.core.users.accounts import lock_account
 from app.core.users.factors.second_factors import second_factors, start_second_step
@@ -17,7 +17,7 @@ from app.core.users.providers.claims import ProvenIdentity
 from app.core.users.providers.client import LoginProvider
 from app.core.users.providers.identities import link_identity
 from app.core.users.providers.proof import LONG_AGO, Callback, ProviderProof
-from app.core.users.providers.started_logins import LoginNotStartedError
+from app.core.users.providers.started_logins import LoginNotStartedError, StartedLogins
 from app.core.users.sessions import Device
 
 
@@ -34,7 +34,7 @@ class ProviderLogin:
 
     async def finish(
         self,
-        sessions: SessionFactory,
+        logins: StartedLogins,
         cookie: str,
         callback: Callback,
         device: Device,
@@ -44,7 +44,7 @@ class ProviderLogin:
 
         Raises what `ProviderProof.finish`, `find_or_create_account` and `link_identity` raise.
         """
-        proven, started = await ProviderProof(self.provider).finish(sessions, cookie, callback)
+        proven, started = await ProviderProof(self.provider).finish(logins, cookie, callback)
         try:
             if started.session_id:
                 await self._link(proven, started.session_id)

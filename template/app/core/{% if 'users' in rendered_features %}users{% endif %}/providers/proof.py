@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -21,6 +22,7 @@ from app.core.openid.signed_tokens import TokenError
 from app.core.users.providers.claims import ProvenIdentity
 from app.core.users.providers.client import LoginProvider
 from app.core.users.providers.id_tokens import CLOCK_SKEW
+from app.core.users.providers.identities import is_linked
 from app.core.users.providers.secrets import LoginSecrets
 from app.core.users.providers.started_logins import StartedLogins, store_login
 from app.core.users.providers.token_endpoint import CodeRejectedError
@@ -89,7 +91,7 @@ class ProviderProof:
         started = await logins.use(secrets, self.provider.name)
         async with self._errors():
             code = await self._read_code(callback)
-            proven = await self.provider.redeem(code, secrets)
+            proven = await self.provider.redeem(code, secrets, partial(is_linked, logins.sessions))
             check_renewal(proven, started)
         return proven, started
 

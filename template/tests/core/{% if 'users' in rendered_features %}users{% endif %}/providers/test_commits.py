@@ -78,6 +78,7 @@ async def test_a_conflict_after_the_state_is_used_up_is_no_expired_login(
     at_commit: bool,
 ) -> None:
     """A retry of the whole request would be told that nobody has started the login."""
+
     async def conflict(session: Session, account: UserAccount, *args: Any, **options: Any) -> str:
         token = await complete_login(session, account, *args, **options)
         # As another request would, so that the next change finds no row.

@@ -65,6 +65,6 @@ async def forget_one(session: Session, key: str) -> None:
 
 
 async def delete_expired_counts(session: Session) -> None:
-    """Delete rows whose attempts are forgotten."""
+    """Delete rows that have counted no attempt for a day, and with them what they still count."""
     day_ago = utc_now() - timedelta(days=1)
     await session.execute(delete(TABLE).where(TABLE.c.updated_at < day_ago))

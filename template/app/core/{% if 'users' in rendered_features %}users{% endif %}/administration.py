@@ -38,7 +38,11 @@ class UnknownRoleError(InvalidError):
 
 
 class UserAdministration:
-    """Nobody can grant a scope that they lack, or change an account that has one."""
+    """Nobody can grant a scope that they lack, or change an account that has one.
+
+    What gives access, or cannot be undone, needs a recent login: it raises what
+    `require_recent_login` raises. What takes access away must be possible at once.
+    """
 
     def __init__(self, session: Session, principal: Principal, roles: RoleScopes) -> None:
         self.session = session
@@ -58,8 +62,10 @@ class UserAdministration:
     async def invite(self, email: str, roles: Collection[str]) -> UserAccount:
         """Create an account without a password, and send a link that sets one.
 
-        An address that has an account is a 409.
+        An address that has an account is a 409. Roles need a recent login.
         """
+        if roles:
+            await require_recent_login(self.session, self.principal)
         self._check_roles(roles)
         account = await create_account(self.session, email, roles=without_repetitions(roles))
         await enqueue(self.session, send_invitation, email)
@@ -69,6 +75,8 @@ class UserAdministration:
     async def set_roles(
         self, key: UUID, roles: Collection[str], if_match: str | None
     ) -> UserAccount:
+        """Replace the roles of an account. Needs a recent login."""
+        await require_recent_login(self.session, self.principal)
         account = await self._get_for_change(key)
         check_version(account, if_match)
         self._check_roles(roles)
@@ -89,6 +97,8 @@ class UserAdministration:
         return account
 
     async def activate(self, key: UUID) -> UserAccount:
+        """Accept logins again. Needs a recent login."""
+        await require_recent_login(self.session, self.principal)
         account = await self._get_for_change(key)
         account.deactivated_at = None
         await self.session.flush()
@@ -101,14 +111,13 @@ class UserAdministration:
         self._audit("user's sessions ended", account)
 
     async def reset_second_factors(self, key: UUID) -> None:
-        """Delete the second factors of an account, and end its sessions.
-
-        Raises what `require_recent_login` raises.
-        """
+        """Delete the second factors of an account, and end its sessions. Needs a recent login."""
         await require_recent_login(self.session, self.principal)
         await reset_second_factors(self.session, await self._get_for_change(key))
 
     async def delete(self, key: UUID, if_match: str | None) -> None:
+        """Delete an account with what belongs to it. Needs a recent login."""
+        await require_recent_login(self.session, self.principal)
         account = await self._get_for_change(key)
         check_version(account, if_match)
         await self.session.delete(account)

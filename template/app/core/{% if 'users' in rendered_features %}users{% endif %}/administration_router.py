@@ -21,7 +21,9 @@ READ = [require(permissions.READ)]
 WRITE = [require(permissions.WRITE)]
 
 
-def get_administration(session: SessionDep, caller: Caller, roles: RolesDep) -> UserAdministration:
+async def get_administration(
+    session: SessionDep, caller: Caller, roles: RolesDep
+) -> UserAdministration:
     return UserAdministration(session, caller, roles)
 
 
@@ -30,7 +32,10 @@ Administration: TypeAlias = Annotated[UserAdministration, Depends(get_administra
 
 @router.post("", status_code=201, response_model=UserAccountRead, dependencies=WRITE)
 async def invite(users: Administration, data: Invitation, response: Response) -> UserAccount:
-    """Create an account, and send a mail with a link that sets its password."""
+    """Create an account, and send a mail with a link that sets its password.
+
+    With roles, it needs a recent login.
+    """
     return set_etag(response, await users.invite(data.email, data.roles))
 
 
@@ -56,12 +61,13 @@ async def update(
     response: Response,
     if_match: IfMatch = None,
 ) -> UserAccount:
-    """Set the roles of an account."""
+    """Set the roles of an account; needs a recent login."""
     return set_etag(response, await users.set_roles(user_id, data.roles, if_match))
 
 
 @router.delete("/{user_id:uuid}", status_code=204, dependencies=WRITE)
 async def delete(users: Administration, user_id: UUID, if_match: IfMatch = None) -> None:
+    """Delete an account; needs a recent login."""
     await users.delete(user_id, if_match)
 
 
@@ -73,13 +79,16 @@ async def deactivate(users: Administration, user_id: UUID, response: Response) -
 
 @router.post("/{user_id:uuid}/activate", response_model=UserAccountRead, dependencies=WRITE)
 async def activate(users: Administration, user_id: UUID, response: Response) -> UserAccount:
-    """Accept logins to a deactivated account again."""
+    """Accept logins to a deactivated account again; needs a recent login."""
     return set_etag(response, await users.activate(user_id))
 
 
 @router.delete("/{user_id:uuid}/second-factors", status_code=204, dependencies=WRITE)
 async def reset_second_factors(users: Administration, user_id: UUID) -> None:
-    """Delete all second factors of an account that has lost them, and end its sessions."""
+    """Delete all second factors of an account that has lost them, and end its sessions.
+
+    Needs a recent login.
+    """
     await users.reset_second_factors(user_id)
 
 

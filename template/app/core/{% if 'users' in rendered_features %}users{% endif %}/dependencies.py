@@ -11,7 +11,7 @@ from app.core.users.sessions import Device
 from app.core.users.throttling.throttle import Throttle
 
 
-def get_device(request: Request) -> Device:
+async def get_device(request: Request) -> Device:
     return Device(request.headers.get("User-Agent"), client_address(request))
 
 
@@ -20,21 +20,21 @@ def client_address(request: Request) -> str | None:
     return request.client.host if request.client else None
 
 
-def get_throttle(request: Request) -> Throttle:
+async def get_throttle(request: Request) -> Throttle:
     return Throttle(request.app.state.session_factory, client_address(request))
 
 
-def get_roles(request: Request) -> RoleScopes:
+async def get_roles(request: Request) -> RoleScopes:
     roles: RoleScopes = request.app.state.role_scopes
     return roles
 
 
-def get_cookie(request: Request) -> str:
+async def get_cookie(request: Request) -> str:
     """Return the token of a browser, or an empty string."""
     return cookie_token(request)
 
 
-def get_tokens(request: Request) -> set[str]:
+async def get_tokens(request: Request) -> set[str]:
     """Return all tokens of a request, which may be invalid."""
     return {cookie_token(request), bearer_token(request)} - {""}
 

@@ -65,7 +65,11 @@ class SignUp:
         audit_after_commit(self.session, "account created", user_id=str(account.id))
 
     async def accept_invitation(self, token: str, password: str) -> None:
-        """Give an invited account its first password. Raises as `finish` does."""
+        """Give an invited account its first password.
+
+        Raises WeakPasswordError, and InvalidTokenError, also for an account that is deactivated or
+        has a password already.
+        """
         found = await find_token(self.session, token, Purpose.INVITATION)
         check_new_password(password, found.email)
         password_hash = await get_password_hasher().hash(password)

@@ -1,18 +1,22 @@
 """The read that finds a token: by the driver, at less than half the cost of SQLAlchemy's own.
 
-It is part of every authenticated request. If it fails, SQLAlchemy repeats it, and reports what
-fails again as it does for any other read.
+It is part of every authenticated request. If it fails, a line of the log says why, and SQLAlchemy
+repeats it, and reports what fails again as it does for any other read.
 """
 
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Generic, TypeVar
 
+import structlog
 from sqlalchemy import Dialect, Engine, Select
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from app.core.database import READ_ENGINE, Session, SessionFactory, read_rows
+from app.core.driver_errors import describe
 from app.core.users.driver_read import fetch_row
+
+logger = structlog.get_logger("app.users")
 
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
@@ -32,8 +36,8 @@ class TokenLookup(Generic[RowT]):
         if engine is not None:
             try:
                 return await greenlet_spawn(self._read_by_driver, engine, token_hash)
-            except DriverReadError:
-                pass
+            except DriverReadError as error:
+                logger.warning("driver could not find a token", **describe(error.reason))
         session = sessions()
         try:
             return await self.find_in(session, token_hash)
@@ -58,7 +62,7 @@ class TokenLookup(Generic[RowT]):
                 process(value) for process, value in zip(processors, found, strict=True)
             ]
         except Exception as error:
-            raise DriverReadError from error
+            raise DriverReadError(error) from error
         finally:
             connection.close()
         return self.row(*values) if values else None
@@ -66,6 +70,10 @@ class TokenLookup(Generic[RowT]):
 
 class DriverReadError(Exception):
     """The driver could not read the row."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @cache

@@ -1,19 +1,21 @@
 """Administrators manage the accounts of others, within their own scopes."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, TypeAlias
 from uuid import uuid4
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app.core.database import SessionFactory
 from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.users import permissions
 from app.core.users.models import UserAccount, UserSession
+from app.core.users.settings import get_users_settings
 from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
@@ -223,6 +225,64 @@ async def test_lists_and_invitations_need_their_scope(
     assert (await client.get(USERS, headers=writer)).status_code == 403
     response = await client.post(USERS, json={"email": ADA}, headers=reader)
     assert response.status_code == 403
+
+
+RECENT_LOGIN: list[tuple[str, str, Any]] = [
+    ("POST", "", {"email": "bob@example.com", "roles": [VIEWER]}),
+    ("PATCH", "/{id}", {"roles": [VIEWER]}),
+    ("PATCH", "/{id}", {"roles": []}),
+    ("DELETE", "/{id}", None),
+    ("POST", "/{id}/activate", None),
+    ("DELETE", "/{id}/second-factors", None),
+]
+
+
+async def leave_sessions_open(sessions: SessionFactory) -> None:
+    async with sessions.begin() as session:
+        seconds = get_users_settings().recent_login + 1
+        earlier = utc_now() - timedelta(seconds=seconds)
+        await session.execute(update(UserSession).values(authenticated_at=earlier))
+
+
+@pytest.mark.parametrize(("method", "path", "body"), RECENT_LOGIN)
+async def test_what_gives_access_or_cannot_be_undone_needs_a_recent_login(
+    administrator: httpx2.AsyncClient,
+    app: FastAPI,
+    ada: UserAccount,
+    session_factory: SessionFactory,
+    method: str,
+    path: str,
+    body: object,
+) -> None:
+    await leave_sessions_open(session_factory)
+    url = f"{USERS}{path.format(id=ada.id)}"
+    response = await administrator.request(method, url, json=body)
+    assert response.status_code == 403
+    assert "insufficient_user_authentication" in response.headers["WWW-Authenticate"]
+    assert (await load(app)).version == ada.version
+    found = await administrator.get(USERS, params={"email": "bob@example.com"})
+    assert found.json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "", {"email": "bob@example.com"}),
+        ("POST", "/{id}/deactivate", None),
+        ("DELETE", "/{id}/sessions", None),
+    ],
+)
+async def test_access_is_taken_away_without_a_recent_login(
+    administrator: httpx2.AsyncClient,
+    ada: UserAccount,
+    session_factory: SessionFactory,
+    method: str,
+    path: str,
+    body: object,
+) -> None:
+    await leave_sessions_open(session_factory)
+    url = f"{USERS}{path.format(id=ada.id)}"
+    assert (await administrator.request(method, url, json=body)).is_success
 
 
 async def test_a_deactivated_account_loses_its_sessions_until_it_is_activated(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
@@ -63,10 +64,13 @@ async def test_sqlalchemy_repeats_what_a_driver_cannot_read(
     expected = await SESSIONS.find(session_factory, token_hash)
 
     async def fail(*_: object) -> None:
-        raise OSError
+        raise OSError("broken")
 
     monkeypatch.setattr(token_lookup, "fetch_row", fail)
-    assert await SESSIONS.find(session_factory, token_hash) == expected
+    with structlog.testing.capture_logs() as logs:
+        assert await SESSIONS.find(session_factory, token_hash) == expected
+    [line] = logs
+    assert (line["log_level"], line["error"], line["reason"]) == ("warning", "OSError", "broken")
 
 
 async def test_a_connection_that_was_lost_is_replaced(

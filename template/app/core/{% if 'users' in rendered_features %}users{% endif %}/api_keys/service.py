@@ -113,7 +113,7 @@ def check_expiry(expires_at: datetime | None) -> datetime:
     if expires_at is None:
         return latest
     if not now < expires_at <= latest:
-        reason = f"must be in the future, and at most {latest.isoformat(timespec='seconds')}"
+        reason = f"must be in the future, and no later than {latest.isoformat(timespec='seconds')}"
         detail = ErrorDetail(location=["body", "expires_at"], reason=reason)
         raise InvalidError(f"The expiry of an API key {reason}.", [detail])
     return expires_at

@@ -3,18 +3,22 @@
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from app.core.auth.audit import audit_after_commit
 from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
 from app.core.users.confirmation import require_recent_login, session_id
 from app.core.users.factors import passkeys, webauthn_ceremonies
 from app.core.users.factors.change import Added, FactorChange
-from app.core.users.factors.encryption import UndecryptableError
+from app.core.users.factors.encryption import MissingKeyError
 from app.core.users.factors.recovery_codes import replace_recovery_codes
 from app.core.users.factors.totp import confirm_totp, delete_totp, provisioning_uri, start_totp
 from app.core.users.factors.webauthn_ceremonies import CeremonyError, Options
 from app.core.users.jobs import send_notice
 from app.core.users.methods import PASSKEY, TOTP
 from app.core.users.throttling.throttle import Throttle
+
+logger = structlog.get_logger("app.users")
 
 
 class WrongCodeError(InvalidError):
@@ -36,8 +40,9 @@ class FactorChanges(FactorChange):
             raise ConflictError("The account has an authenticator app; remove it first.")
         try:
             secret = await start_totp(self.session, account.id)
-        except UndecryptableError:
-            raise ConflictError("Authenticator apps are disabled: set USERS_SECRET_KEY.") from None
+        except MissingKeyError as error:
+            logger.error("authenticator apps are not available", reason=str(error))
+            raise ConflictError("Authenticator apps are not available; use a passkey.") from None
         return secret, provisioning_uri(secret, account.email, application)
 
     async def confirm_totp(self, throttle: Throttle, code: str) -> Added:
@@ -55,7 +60,7 @@ class FactorChanges(FactorChange):
         """Raises NotFoundError if there is no app."""
         account, methods = await self.authorize()
         if TOTP not in methods:
-            raise NotFoundError("authenticator app of", account.id)
+            raise NotFoundError("authenticator app of account", account.id)
         await delete_totp(self.session, account.id)
         await self.complete_removal(account, TOTP, "An authenticator app")
 

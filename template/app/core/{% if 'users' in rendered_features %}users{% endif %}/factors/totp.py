@@ -25,8 +25,8 @@ TOTP = cast(Table, UserTOTP.__table__)
 async def start_totp(session: Session, user_id: UUID) -> str:
     """Store a new secret and return it; it is no factor until `confirm_totp`.
 
-    Must not be called for an account with a confirmed one. Raises UndecryptableError without a key
-    to encrypt it with.
+    Must not be called for an account with a confirmed one. Raises MissingKeyError without a key to
+    encrypt it with.
     """
     secret = pyotp.random_base32(SECRET_LENGTH)
     encrypted = encrypt(secret)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from app.core.mail.addresses import check_address
 from app.core.models import utc_now
 from app.core.users.addresses import normalize_email
 from app.core.users.providers.settings import LoginProviderSettings
@@ -47,7 +46,7 @@ def verified_email(claims: dict[str, Any], settings: LoginProviderSettings) -> s
     if not is_verified or not isinstance(email, str) or len(email) > MAX_EMAIL:
         return None
     try:
-        return normalize_email(check_address(email))
+        return normalize_email(email)
     except ValueError:
         return None
 

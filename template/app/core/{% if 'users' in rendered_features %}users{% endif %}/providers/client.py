@@ -1,5 +1,7 @@
 """A provider with which users log in: the application is its OpenID Connect client."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 from app.core.openid.keys import ProviderKeys
@@ -15,6 +17,8 @@ from app.core.users.settings import get_users_settings
 DOCUMENTS_LIFETIME = 3600
 # Minimum seconds between fetches because of an unknown key.
 REFETCH_COOLDOWN = 30
+
+IsLinked: TypeAlias = Callable[[ProvenIdentity], Awaitable[bool]]
 
 
 class LoginProvider:
@@ -69,8 +73,8 @@ class LoginProvider:
         metadata = await self._metadata()
         return metadata.get("authorization_response_iss_parameter_supported") is not True
 
-    async def redeem(self, code: str, secrets: LoginSecrets) -> ProvenIdentity:
-        """Return the user of a code.
+    async def redeem(self, code: str, secrets: LoginSecrets, is_linked: IsLinked) -> ProvenIdentity:
+        """Return the user of a code; `is_linked` says whether one already has an account.
 
         Raises ProviderError, CodeRejectedError, and TokenError for an invalid ID token.
         """
@@ -83,12 +87,22 @@ class LoginProvider:
         }
         tokens = await request_tokens(self.provider, self.settings, metadata, form)
         claims = await self.id_tokens.verify(str(tokens.get("id_token")), secrets.nonce)
-        if "email" not in claims:
+        if "email" not in claims and await self._needs_email(claims, is_linked):
             found = await request_user_info(self.provider, metadata, tokens, claims["sub"])
             # Nothing else, as it is not signed.
             about_email = ("email", "email_verified", self.settings.domain_claim)
             claims |= {name: found[name] for name in about_email if name in found}
         return read_identity(claims, self.settings)
+
+    async def _needs_email(self, claims: dict[str, Any], is_linked: IsLinked) -> bool:
+        """Return whether the login depends on more than the subject.
+
+        A provider without a working endpoint for user info then locks out nobody else.
+        """
+        settings = self.settings
+        if settings.allowed_domains and settings.domain_claim not in claims:
+            return True
+        return not await is_linked(read_identity(claims, settings))
 
     async def _metadata(self) -> Document:
         return await self.keys.find_metadata(DOCUMENTS_LIFETIME)

@@ -20,14 +20,14 @@ def find_login_cookie(request: Request) -> str | None:
     return value if VALUE.fullmatch(value) else None
 
 
-def get_login_cookie(request: Request) -> str:
+async def get_login_cookie(request: Request) -> str:
     """Return the cookie. Raises LoginNotStartedError."""
     if (value := find_login_cookie(request)) is None:
         raise LoginNotStartedError
     return value
 
 
-def renew_login_cookie(request: Request, response: Response) -> str:
+async def renew_login_cookie(request: Request, response: Response) -> str:
     """Return the cookie that starts a login; other tabs may have started some with the same."""
     value = find_login_cookie(request) or new_secret()
     response.set_cookie(

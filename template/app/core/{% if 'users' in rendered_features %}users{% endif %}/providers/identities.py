@@ -7,7 +7,7 @@ from sqlalchemy import CursorResult, Table, bindparam, delete, select, update
 
 from app.core.auth.audit import audit_after_commit
 from app.core.auth.errors import ForbiddenError
-from app.core.database import Session, StoredRow, read_rows
+from app.core.database import Session, SessionFactory, StoredRow, read_rows
 from app.core.errors import ConflictError, NotFoundError
 from app.core.models import utc_now
 from app.core.users.jobs import send_notice
@@ -54,6 +54,12 @@ async def find_identity(session: Session, proven: ProvenIdentity) -> StoredRow |
     wanted = {"wanted_issuer": proven.issuer, "wanted_subject": proven.subject}
     rows = await read_rows(session, FIND, wanted)
     return rows[0] if rows else None
+
+
+async def is_linked(sessions: SessionFactory, proven: ProvenIdentity) -> bool:
+    """Return whether an identity has an account; no connection is held afterwards."""
+    async with sessions() as session:
+        return await find_identity(session, proven) is not None
 
 
 async def list_identities(session: Session, user_id: UUID) -> list[StoredRow]:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.core.auth.audit import audit, audit_after_commit
 from app.core.auth.errors import ForbiddenError
-from app.core.database import Session, SessionFactory
+from app.core.database import Session
 from app.core.errors import ConflictError
 from app.core.users.account_locks import lock_account_of_session
 from app.core.users.factors.second_factors import second_factors, start_second_step
@@ -20,7 +20,7 @@ from app.core.users.providers.claims import ProvenIdentity
 from app.core.users.providers.client import LoginProvider
 from app.core.users.providers.identities import link_identity
 from app.core.users.providers.proof import LONG_AGO, Callback, ProviderProof
-from app.core.users.providers.started_logins import LoginNotStartedError
+from app.core.users.providers.started_logins import LoginNotStartedError, StartedLogins
 from app.core.users.sessions import SESSION, Device
 
 
@@ -37,7 +37,7 @@ class ProviderLogin:
 
     async def finish(
         self,
-        sessions: SessionFactory,
+        logins: StartedLogins,
         cookie: str,
         callback: Callback,
         device: Device,
@@ -47,7 +47,7 @@ class ProviderLogin:
 
         Raises what `ProviderProof.finish`, `find_or_create_account` and `link_identity` raise.
         """
-        proven, started = await ProviderProof(self.provider).finish(sessions, cookie, callback)
+        proven, started = await ProviderProof(self.provider).finish(logins, cookie, callback)
         try:
             if started.session_id:
                 await self._link(proven, started.session_id)

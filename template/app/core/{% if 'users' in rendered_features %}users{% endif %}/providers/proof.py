@@ -8,21 +8,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
 
 from app.core.auth.audit import audit
 from app.core.auth.errors import UnauthorizedError
-from app.core.database import Session, SessionFactory, StoredRow
+from app.core.database import Session, StoredRow
 from app.core.errors import UnavailableError
 from app.core.openid.provider import ProviderError
 from app.core.openid.signed_tokens import TokenError
 from app.core.users.providers.claims import ProvenIdentity
 from app.core.users.providers.client import LoginProvider
 from app.core.users.providers.id_tokens import CLOCK_SKEW
+from app.core.users.providers.identities import is_linked
 from app.core.users.providers.secrets import LoginSecrets
-from app.core.users.providers.started_logins import store_login, use_login
+from app.core.users.providers.started_logins import StartedLogins, store_login
 from app.core.users.providers.token_endpoint import CodeRejectedError
 
 # Of a provider that does not say when its user logged in: never recent.
@@ -79,17 +81,17 @@ class ProviderProof:
         return url
 
     async def finish(
-        self, sessions: SessionFactory, cookie: str, callback: Callback
+        self, logins: StartedLogins, cookie: str, callback: Callback
     ) -> tuple[ProvenIdentity, StoredRow]:
         """Return who the user is, and the login that the browser had started.
 
         Raises LoginNotStartedError, ProviderLoginError, CodeRejectedError and UnavailableError.
         """
         secrets = LoginSecrets(cookie, callback.state)
-        started = await use_login(sessions, secrets, self.provider.name)
+        started = await logins.use(secrets, self.provider.name)
         async with self._errors():
             code = await self._read_code(callback)
-            proven = await self.provider.redeem(code, secrets)
+            proven = await self.provider.redeem(code, secrets, partial(is_linked, logins.sessions))
             check_renewal(proven, started)
         return proven, started
 

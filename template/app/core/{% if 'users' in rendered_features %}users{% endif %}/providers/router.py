@@ -11,7 +11,7 @@ from app.core.users.providers.cookie import LoginCookieDep, NewLoginCookieDep
 from app.core.users.providers.dependencies import (
     ProviderDep,
     ProvidersDep,
-    SessionFactoryDep,
+    StartedLoginsDep,
     check_target,
 )
 from app.core.users.providers.login import ProviderLogin, ProviderLoginResult
@@ -60,9 +60,9 @@ async def start_provider_login(
 
 @router.post("/{name}/callback", response_model=ProviderLoginResponse)
 async def finish_provider_login(
+    logins: StartedLoginsDep,
     session: SessionDep,
     provider: ProviderDep,
-    sessions: SessionFactoryDep,
     device: DeviceDep,
     login_cookie: LoginCookieDep,
     tokens: TokensDep,
@@ -74,7 +74,7 @@ async def finish_provider_login(
     The response sets a cookie, unless a second factor has to follow.
     """
     login = ProviderLogin(session, provider)
-    result = await login.finish(sessions, login_cookie, data.to_callback(), device, tokens)
+    result = await login.finish(logins, login_cookie, data.to_callback(), device, tokens)
     if result.token:
         set_session_cookie(response, result.token)
     return result
@@ -82,9 +82,9 @@ async def finish_provider_login(
 
 @router.post("/{name}/token", response_model=ProviderTokenResponse)
 async def create_provider_token(
+    logins: StartedLoginsDep,
     session: SessionDep,
     provider: ProviderDep,
-    sessions: SessionFactoryDep,
     device: DeviceDep,
     login_cookie: LoginCookieDep,
     bearer: BearerDep,
@@ -92,4 +92,4 @@ async def create_provider_token(
 ) -> ProviderLoginResult:
     """Finish a login as `callback` does; the response has a bearer token instead of a cookie."""
     login = ProviderLogin(session, provider)
-    return await login.finish(sessions, login_cookie, data.to_callback(), device, bearer)
+    return await login.finish(logins, login_cookie, data.to_callback(), device, bearer)

@@ -47,21 +47,29 @@ async def store_login(
     await session.flush()
 
 
-async def use_login(sessions: SessionFactory, secrets: LoginSecrets, provider: str) -> StoredRow:
-    """Delete a login and return it; of parallel uses, one wins. Raises LoginNotStartedError.
+class StartedLogins:
+    """The logins that browsers have started, as the request that finishes one uses it."""
 
-    In a transaction of its own: the login stays used if what follows fails, and no connection is
-    held while the provider is asked.
-    """
-    is_wanted = (
-        TABLE.c.state_hash == secrets.state_hash,
-        TABLE.c.cookie_hash == secrets.cookie_hash,
-        TABLE.c.provider == provider,
-        TABLE.c.expires_at > utc_now(),
-    )
-    async with sessions.begin() as session:
-        row = (await session.execute(select(TABLE).where(*is_wanted))).one_or_none()
-        deleted = await session.execute(delete(TABLE).where(*is_wanted))
-    if row is None or cast(CursorResult[tuple[()]], deleted).rowcount != 1:
-        raise LoginNotStartedError
-    return row
+    def __init__(self, sessions: SessionFactory) -> None:
+        self.sessions = sessions
+        self.has_used_one = False
+
+    async def use(self, secrets: LoginSecrets, provider: str) -> StoredRow:
+        """Delete a login and return it; of parallel uses, one wins. Raises LoginNotStartedError.
+
+        In a transaction of its own: the login stays used if what follows fails, and no connection
+        is held while the provider is asked.
+        """
+        is_wanted = (
+            TABLE.c.state_hash == secrets.state_hash,
+            TABLE.c.cookie_hash == secrets.cookie_hash,
+            TABLE.c.provider == provider,
+            TABLE.c.expires_at > utc_now(),
+        )
+        async with self.sessions.begin() as session:
+            row = (await session.execute(select(TABLE).where(*is_wanted))).one_or_none()
+            deleted = await session.execute(delete(TABLE).where(*is_wanted))
+        if row is None or cast(CursorResult[tuple[()]], deleted).rowcount != 1:
+            raise LoginNotStartedError
+        self.has_used_one = True
+        return row

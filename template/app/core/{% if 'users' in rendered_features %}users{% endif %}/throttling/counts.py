@@ -76,5 +76,5 @@ async def forgive(session: Session, attempts: Mapping[str, float]) -> None:
 
 
 def is_forgotten() -> ColumnElement[bool]:
-    """Return the condition for rows whose attempts do not count any more."""
+    """Return the condition for rows that have counted no attempt for a day."""
     return TABLE.c.updated_at < utc_now() - timedelta(days=1)

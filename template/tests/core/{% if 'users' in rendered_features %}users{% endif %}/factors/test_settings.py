@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.core.database import SessionFactory
 from app.core.settings import SettingsError
-from app.core.users.factors.encryption import UndecryptableError, decrypt, encrypt
+from app.core.users.factors.encryption import MissingKeyError, UndecryptableError, decrypt, encrypt
 from app.core.users.factors.settings import (
     check_passkey_settings,
     get_factor_settings,
@@ -32,6 +32,11 @@ def test_the_first_key_encrypts_and_all_decrypt(set_factors: SetVariables) -> No
     assert decrypt(again) == "secret"
     with pytest.raises(UndecryptableError):
         decrypt(encrypted)
+    set_factors(secret_key="")
+    with pytest.raises(UndecryptableError):
+        decrypt(encrypted)
+    with pytest.raises(MissingKeyError):
+        encrypt("secret")
 
 
 async def test_a_login_encrypts_the_secret_with_the_new_key(

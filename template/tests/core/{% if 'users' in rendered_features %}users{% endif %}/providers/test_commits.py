@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm.exc import StaleDataError
 
-from app.core.database import SessionFactory, create_session_factory
+from app.core.database import Session, SessionFactory, create_session_factory
 from app.core.jobs.models import QueuedJob
 from app.core.users.accounts import lock_account
+from app.core.users.login import complete_login
 from app.core.users.models import (
     UserAccount,
     UserIdentity,
@@ -18,6 +21,8 @@ from app.core.users.models import (
     UserSession,
     UserThrottle,
 )
+from app.core.users.providers import login, proof
+from app.core.users.providers.secrets import LoginSecrets
 from tests.core.users.providers.browser import IDENTITIES, Browser
 
 
@@ -63,6 +68,50 @@ async def test_a_state_is_used_up_by_a_login_that_fails(
     assert (await browser.send(answer | {"code": "wrong"})).status_code == 401
     assert await count(session_factory, UserProviderLogin) == 0
     assert (await browser.send(answer)).status_code == 400
+
+
+@pytest.mark.parametrize("at_commit", [False, True])
+async def test_a_conflict_after_the_state_is_used_up_is_no_expired_login(
+    browser: Browser,
+    session_factory: SessionFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    at_commit: bool,
+) -> None:
+    """A retry of the whole request would be told that nobody has started the login."""
+
+    async def conflict(session: Session, account: UserAccount, *args: Any, **options: Any) -> str:
+        token = await complete_login(session, account, *args, **options)
+        # As another request would, so that the next change finds no row.
+        behind_its_back = update(UserAccount).values(version=UserAccount.version + 1)
+        await session.execute(behind_its_back, execution_options={"synchronize_session": False})
+        account.code_failures = 7
+        if not at_commit:
+            await session.flush()
+        return token
+
+    monkeypatch.setattr(login, "complete_login", conflict)
+    response = await browser.log_in()
+    assert response.status_code == 503
+    assert "start the login again" in response.json()["detail"]
+    assert await count(session_factory, UserSession) == 0
+    monkeypatch.undo()
+    assert (await browser.log_in()).status_code == 200
+
+
+async def test_a_conflict_before_the_state_is_used_up_is_retried(
+    browser: Browser, session_factory: SessionFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = browser.provider.authorize(await browser.start())
+    conflicts = [StaleDataError("once")]
+
+    def fail_once(cookie: str, state: str) -> LoginSecrets:
+        if conflicts:
+            raise conflicts.pop()
+        return LoginSecrets(cookie, state)
+
+    monkeypatch.setattr(proof, "LoginSecrets", fail_once)
+    assert (await browser.send(answer)).status_code == 200
+    assert not conflicts
 
 
 async def test_parallel_first_logins_of_a_user_create_one_account(

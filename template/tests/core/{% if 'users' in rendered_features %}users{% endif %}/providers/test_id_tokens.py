@@ -195,6 +195,48 @@ async def test_the_user_info_of_another_user_is_rejected(browser: Browser) -> No
     assert (await browser.log_in()).status_code == 401
 
 
+def break_user_info(provider: IdentityProvider) -> None:
+    """Let only the user info have the address, and be too large to be read."""
+    provider.user_info, provider.user = provider.user | {"more": "x" * 1_000_000}, {}
+
+
+async def test_a_linked_user_needs_no_user_info(browser: Browser) -> None:
+    await browser.log_in()
+    break_user_info(browser.provider)
+    assert (await browser.log_in()).status_code == 200
+    browser.provider.subject = "new user"
+    response = await browser.log_in()
+    assert response.status_code == 503
+    assert "provider is unavailable" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("domain_claim", "claims", "status"), [("", {}, 503), ("hd", {"hd": "example.com"}, 200)]
+)
+async def test_a_linked_user_needs_a_domain_that_is_allowed(
+    provider_app: Callable[..., FastAPI],
+    provider: IdentityProvider,
+    domain_claim: str,
+    claims: dict[str, str],
+    status: int,
+) -> None:
+    provider.claim_changes = claims
+    app = provider_app(
+        USERS_PROVIDER_CORP_ALLOWED_DOMAINS="example.com",
+        USERS_PROVIDER_CORP_DOMAIN_CLAIM=domain_claim,
+    )
+    async with connect(app, "https://test") as client:
+        browser = Browser(client, provider)
+        assert (await browser.log_in()).status_code == 200
+        break_user_info(provider)
+        assert (await browser.log_in()).status_code == status
+        if not domain_claim:
+            del provider.user_info["more"]
+            assert (await browser.log_in()).status_code == 200
+            provider.user_info = {"email": "ada@example.org", "email_verified": True}
+            assert (await browser.log_in()).status_code == 403
+
+
 async def test_the_client_can_authenticate_in_the_form(browser: Browser) -> None:
     methods = ["client_secret_post", "private_key_jwt"]
     browser.provider.metadata_changes = {"token_endpoint_auth_methods_supported": methods}

@@ -195,7 +195,7 @@ async def test_the_user_info_of_another_user_is_rejected(browser: Browser) -> No
     assert (await browser.log_in()).status_code == 401
 
 
-def break_user_info(provider: IdentityProvider) -> None:
+def break_user_info(provider: CorpProvider) -> None:
     """Let only the user info have the address, and be too large to be read."""
     provider.user_info, provider.user = provider.user | {"more": "x" * 1_000_000}, {}
 
@@ -215,7 +215,7 @@ async def test_a_linked_user_needs_no_user_info(browser: Browser) -> None:
 )
 async def test_a_linked_user_needs_a_domain_that_is_allowed(
     provider_app: Callable[..., FastAPI],
-    provider: IdentityProvider,
+    provider: CorpProvider,
     domain_claim: str,
     claims: dict[str, str],
     status: int,

@@ -62,22 +62,6 @@ async def test_changes_need_a_login_with_a_factor(
     assert 403 not in (await statuses_of_changes(app_user)).values()
 
 
-@pytest.mark.parametrize("reason", ["old login", "no factor"])
-async def test_whoever_may_not_confirm_an_app_does_not_delay_the_second_step(
-    app_user: Person, session_factory: SessionFactory, reason: str
-) -> None:
-    if reason == "old login":
-        app_user.clock.forward(601)
-    else:
-        await set_session(session_factory, methods="password")
-    body = {"code": "000000"}
-    statuses = [
-        (await app_user.post(f"{FACTORS}/totp/confirm", body)).status_code for _ in range(7)
-    ]
-    assert statuses == [403] * 7
-    await app_user.log_in("totp")
-
-
 async def test_changes_need_a_caller(app_user: Person) -> None:
     app_user.headers = {}
     assert await statuses_of_changes(app_user) == dict.fromkeys(CHANGES, 401)

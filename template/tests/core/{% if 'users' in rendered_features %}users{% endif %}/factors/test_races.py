@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import SessionFactory, create_session_factory
@@ -172,3 +172,20 @@ async def test_guesses_of_the_code_that_confirms_an_app_are_throttled(person: Pe
     body = {"code": f"{(int(person.code()) + 1) % 1_000_000:06}"}
     found = [(await person.post(f"{FACTORS}/totp/confirm", body)).status_code for _ in range(7)]
     assert found == [422] * 5 + [429] * 2
+
+
+@pytest.mark.parametrize("reason", ["old login", "no factor"])
+async def test_whoever_may_not_confirm_an_app_does_not_delay_the_second_step(
+    app_user: Person, session_factory: SessionFactory, reason: str
+) -> None:
+    if reason == "old login":
+        app_user.clock.forward(601)
+    else:
+        async with session_factory.begin() as session:
+            await session.execute(update(UserSession).values(methods="password"))
+    body = {"code": "000000"}
+    statuses = [
+        (await app_user.post(f"{FACTORS}/totp/confirm", body)).status_code for _ in range(7)
+    ]
+    assert statuses == [403] * 7
+    await app_user.log_in("totp")

@@ -32,7 +32,7 @@ class EmailChange:
         """
         account = await find_own(self.session, principal)
         await confirm(self.throttle, principal, account, password)
-        await self.throttle.count_mail(email)
+        await self.throttle.count_mail(Purpose.EMAIL_CHANGE, email)
         await enqueue(
             self.session, send_email_change_link, email, UUID(principal.id), account.version
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, case, delete, insert, select, update
+from sqlalchemy import CursorResult, Table, bindparam, case, delete, insert, select, update
 
 from app.core.database import Session, StoredRow
 from app.core.models import utc_now
@@ -54,7 +54,8 @@ def _count(limit: Limit, hashed: str, row: StoredRow | None, now: datetime) -> d
 
 async def forget(session: Session, key: str) -> None:
     """Forget all attempts of a key, and its wait."""
-    await session.execute(delete(TABLE).where(TABLE.c.key_hash == key_hash(key)))
+    values = {"attempts": 0.0, "retry_at": utc_now()}
+    await session.execute(update(TABLE).where(TABLE.c.key_hash == key_hash(key)).values(values))
 
 
 async def forget_one(session: Session, key: str) -> None:
@@ -62,6 +63,19 @@ async def forget_one(session: Session, key: str) -> None:
     fewer = case((TABLE.c.attempts > 1, TABLE.c.attempts - 1), else_=0.0)
     values = {"attempts": fewer, "retry_at": utc_now()}
     await session.execute(update(TABLE).where(TABLE.c.key_hash == key_hash(key)).values(values))
+
+
+async def has_count(session: Session, key: str) -> bool:
+    return bool(await session.scalar(KNOWN, {"hashes": [key_hash(key)]}))
+
+
+async def start_count(session: Session, key: str) -> None:
+    """Let a key have a count, which has no attempts."""
+    now = utc_now()
+    values = {"hashed": key_hash(key), "counted": 0.0, "until": now, "now": now}
+    changed = await session.execute(CHANGE, values)
+    if cast(CursorResult[tuple[()]], changed).rowcount == 0:
+        await session.execute(ADD, values)
 
 
 async def delete_expired_counts(session: Session) -> None:

@@ -17,7 +17,13 @@ from app.core.dialect import classify_error
 from app.core.driver_errors import ErrorKind
 from app.core.errors import AppError
 from app.core.users.settings import get_users_settings
-from app.core.users.throttling.counts import count_attempt, forget, forget_one
+from app.core.users.throttling.counts import (
+    count_attempt,
+    forget,
+    forget_one,
+    has_count,
+    start_count,
+)
 from app.core.users.throttling.limits import (
     PASSKEY_CHALLENGES,
     Limit,
@@ -26,6 +32,7 @@ from app.core.users.throttling.limits import (
     mail_limits,
     provider_login_limits,
     throttled_address,
+    trusted_login,
 )
 
 # Attempts to store a count, each after a conflict with a concurrent one.
@@ -55,11 +62,14 @@ class Throttle:
 
         `account` is an address, which may be unknown.
         """
-        await self._count(login_limits(get_users_settings(), account, self.address), "login")
+        async with self.sessions() as session:
+            limits = await self._login_limits(session, account)
+        await self._count(limits, "login")
 
-    async def count_mail(self, email: str) -> None:
+    async def count_mail(self, purpose: str, email: str) -> None:
         """Count a request for a mail to an address. Raises TooManyRequestsError."""
-        await self._count(mail_limits(get_users_settings(), email, self.address), "mail")
+        limits = mail_limits(get_users_settings(), purpose, email, self.address)
+        await self._count(limits, "mail")
 
     async def count_provider_login(self) -> None:
         """Count a login with a provider that is started. Raises TooManyRequestsError."""
@@ -85,14 +95,23 @@ class Throttle:
 
         Of those from the address, only this one: whoever has an account could go on guessing.
         """
-        of_account, of_address = login_limits(get_users_settings(), account, self.address)
+        of_account, of_address = await self._login_limits(session, account)
         await forget(session, of_account)
         await forget_one(session, of_address)
 
     async def forget_login(self, session: Session, account: str) -> None:
-        """Forget the attempts to log in to an account."""
+        """Forget the attempts to log in to an account, and trust the address of the client.
+
+        Whoever goes on guessing could otherwise take each attempt that becomes free. A job deletes
+        the count a day after its last attempt, which ends the trust.
+        """
         of_account, _ = login_limits(get_users_settings(), account, self.address)
         await forget(session, of_account)
+        await start_count(session, trusted_login(account, self.address))
+
+    async def _login_limits(self, session: Session, account: str) -> dict[str, Limit]:
+        is_trusted = await has_count(session, trusted_login(account, self.address))
+        return login_limits(get_users_settings(), account, self.address, is_trusted=is_trusted)
 
     async def _count(self, limits: Mapping[str, Limit], kind: str) -> None:
         for _ in range(TRIES):

@@ -1,5 +1,7 @@
 """Attempts are counted before they are made; waits grow, and end by themselves."""
 
+import asyncio
+import threading
 from datetime import timedelta
 
 import httpx2
@@ -10,6 +12,7 @@ from sqlalchemy import func, select, update
 from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.users.models import UserAccount, UserThrottle
+from app.core.users.passwords.hashes import get_password_hasher
 from app.core.users.throttling.counts import delete_expired_counts
 from app.core.users.throttling.limits import Limit, throttled_address
 from app.core.users.throttling.throttle import (
@@ -201,6 +204,25 @@ async def test_after_a_reset_nobody_else_delays_logins_from_its_address(
         assert (await log_in(owner, password=NEW_PASSWORD)).status_code == 429
 
 
+async def test_overload_is_no_failed_attempt(
+    logged_in: httpx2.AsyncClient, configure: Configure
+) -> None:
+    configure(hash_concurrency=1, hash_queue=0)
+    is_over = threading.Event()
+    busy = asyncio.create_task(get_password_hasher()._run(lambda: is_over.wait(30)))
+    await asyncio.sleep(0)
+    change = {"email": "new@example.com", "current_password": CREDENTIALS["password"]}
+    for _ in range(6):
+        assert (await log_in(logged_in, **CREDENTIALS)).status_code == 503
+        response = await logged_in.post(f"{AUTH}/change-email", json=change)
+        assert response.status_code == 503
+    is_over.set()
+    assert await busy
+    response = await logged_in.post(f"{AUTH}/change-email", json=change)
+    assert response.status_code == 202
+    assert (await log_in(logged_in, **CREDENTIALS)).status_code == 200
+
+
 async def test_mails_to_an_address_are_limited_by_purpose(
     logged_in: httpx2.AsyncClient, app: FastAPI
 ) -> None:
@@ -271,7 +293,7 @@ async def test_attempts_that_have_to_wait_cost_no_password_hash(
 ) -> None:
     for _ in range(5):
         await log_in(client)
-    monkeypatch.setattr("app.core.users.passwords.login.get_password_hasher", None)
+    monkeypatch.setattr(get_password_hasher(), "verify", None)
     assert (await log_in(client)).status_code == 429
 
 

@@ -21,6 +21,7 @@ from app.core.users.api_keys.keys import API_KEY
 from app.core.users.api_keys.lookup import API_KEYS
 from app.core.users.csrf import reject_cross_site
 from app.core.users.methods import SecondFactorRequiredError, lacks_second_factor
+from app.core.users.request_cookies import read_cookie
 from app.core.users.roles import RoleScopes
 from app.core.users.session_lifetimes import has_ended, touch_interval, touch_session
 from app.core.users.session_lookup import SESSIONS
@@ -96,7 +97,7 @@ def bearer_token(connection: HTTPConnection) -> str:
 
 def cookie_token(connection: HTTPConnection) -> str:
     """Return the token in the cookie, or an empty string."""
-    return connection.cookies.get(COOKIE, "") if "Cookie" in connection.headers else ""
+    return read_cookie(connection, COOKIE)
 
 
 async def identify_by_session(connection: HTTPConnection, token: str) -> Principal:

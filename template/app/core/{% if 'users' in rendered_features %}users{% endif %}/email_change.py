@@ -32,7 +32,7 @@ class EmailChange:
         """
         row = await find_own(self.session, principal)
         await confirm(self.session, self.throttle, principal, row, password)
-        await self.throttle.count_mail(email)
+        await self.throttle.count_mail(Purpose.EMAIL_CHANGE, email)
         account = await lock_own_account(self.session, principal)
         await enqueue(
             self.session, send_email_change_link, email, account.id, account.link_generation

@@ -40,7 +40,7 @@ class SignUp:
         """
         if not get_users_settings().sign_up:
             raise SignUpDisabledError
-        await throttle.count_mail(email)
+        await throttle.count_mail(Purpose.SIGN_UP, email)
         await enqueue(self.session, send_sign_up_link, email)
 
     async def finish(self, token: str, password: str) -> None:

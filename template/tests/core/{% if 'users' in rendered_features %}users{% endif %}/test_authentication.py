@@ -17,6 +17,7 @@ from tests.conftest import StatementLimit
 from tests.core.auth.callers import Authorize
 
 OWNER = uuid7()
+NAME = COOKIE.encode()
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,33 @@ async def test_a_bearer_token_identifies_its_caller(client: httpx2.AsyncClient, 
 async def test_a_cookie_identifies_its_caller(client: httpx2.AsyncClient, token: str) -> None:
     response = await client.get("/test/caller", headers={"Cookie": f"{COOKIE}={token}"})
     assert response.json()["id"] == str(OWNER)
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xa0" + NAME, b"\x85" + NAME, NAME + b"\xa0", b"\x1f" + NAME, NAME.lower()]
+)
+async def test_cookies_that_other_hosts_can_set_are_ignored(
+    client: httpx2.AsyncClient, token: str, name: bytes
+) -> None:
+    """Browsers protect the exact name only: https://www.rfc-editor.org/rfc/rfc6265#section-5.3"""
+    forged = name + b"=" + token.encode()
+    response = await client.get("/test/caller", headers={b"Cookie": forged})
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Bearer")
+    real = NAME + b"=" + token.encode()
+    cookies = b"a=b;\t" + real + b" ; " + name + b"=session_forged"
+    response = await client.get("/test/caller", headers={b"Cookie": cookies})
+    assert response.json()["id"] == str(OWNER)
+
+
+async def test_two_cookies_with_the_same_name_count_as_none(
+    client: httpx2.AsyncClient, token: str
+) -> None:
+    cookie = f"{COOKIE}={token}"
+    for headers in ([("Cookie", f"{cookie}; {cookie}")], [("Cookie", cookie), ("Cookie", cookie)]):
+        response = await client.get("/test/caller", headers=headers)
+        assert response.status_code == 401
+    response = await client.get("/test/caller", headers=[("Cookie", "a=b"), ("Cookie", cookie)])
+    assert response.status_code == 200
 
 
 async def test_equal_tokens_in_cookie_and_header_are_accepted(

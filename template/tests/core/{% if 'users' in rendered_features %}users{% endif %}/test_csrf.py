@@ -56,6 +56,10 @@ CASES = [
     ({"Origin": "null"}, 403),
     ({"Sec-Fetch-Site": "cross-site", "Origin": "null"}, 403),
     ({"Origin": ""}, 403),
+    # What no browser sends.
+    ({"Origin": "http://["}, 403),
+    ({"Origin": "//["}, 403),
+    ({"Origin": "http://a]b"}, 403),
 ]
 
 

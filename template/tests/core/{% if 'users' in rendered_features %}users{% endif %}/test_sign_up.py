@@ -158,12 +158,25 @@ async def test_an_address_that_got_an_account_meanwhile_is_a_conflict(
 
 
 async def test_invited_accounts_get_their_invitation_again(
-    client: httpx2.AsyncClient, create_account: CreateAccount, follow_link: FollowLink
+    client: httpx2.AsyncClient,
+    app: FastAPI,
+    create_account: CreateAccount,
+    follow_link: FollowLink,
 ) -> None:
+    """Also if a stranger signs up with the address: the new mail goes to the invited person."""
     await create_account(ADA, None, email_verified_at=None, roles=["viewer"])
     await sign_up(client)
-    token = await follow_link()
-    assert token.startswith("invitation_")
+    old = await follow_link()
+    await sign_up(client)
+    new = await follow_link()
+    statuses = []
+    for token in (old, new):
+        body = {"token": token, "password": PASSWORD}
+        response = await client.post(f"{AUTH}/accept-invitation", json=body)
+        statuses.append(response.status_code)
+    assert statuses == [422, 204]
+    assert (await load(app)).roles == ["viewer"]
+    assert (await client.post(f"{AUTH}/login", json=CREDENTIALS)).status_code == 200
 
 
 async def test_sign_up_can_be_disabled(

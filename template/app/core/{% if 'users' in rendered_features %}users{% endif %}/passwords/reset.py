@@ -30,7 +30,7 @@ class PasswordReset:
 
         Raises TooManyRequestsError after too many mails.
         """
-        await self.throttle.count_mail(email)
+        await self.throttle.count_mail(Purpose.PASSWORD_RESET, email)
         await enqueue(self.session, send_reset_link, email)
 
     async def finish(self, token: str, password: str) -> None:

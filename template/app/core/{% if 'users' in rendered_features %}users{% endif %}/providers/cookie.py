@@ -10,13 +10,14 @@ from fastapi import Depends, Request, Response
 
 from app.core.users.providers.secrets import new_secret
 from app.core.users.providers.started_logins import LIFETIME, LoginNotStartedError
+from app.core.users.request_cookies import read_cookie
 
 LOGIN_COOKIE = "__Host-login"
 VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def find_login_cookie(request: Request) -> str | None:
-    value = request.cookies.get(LOGIN_COOKIE, "")
+    value = read_cookie(request, LOGIN_COOKIE)
     return value if VALUE.fullmatch(value) else None
 
 

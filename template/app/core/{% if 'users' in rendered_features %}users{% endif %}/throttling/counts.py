@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, bindparam, case, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Table,
+    bindparam,
+    case,
+    insert,
+    select,
+    update,
+)
 
 from app.core.database import Session, StoredRow
 from app.core.models import utc_now
@@ -73,6 +82,19 @@ async def forgive(session: Session, attempts: Mapping[str, float]) -> None:
     now = utc_now()
     values = [{"hashed": key, "forgiven": number, "now": now} for key, number in by_hash]
     await session.execute(FORGIVE, values)
+
+
+async def has_count(session: Session, key: str) -> bool:
+    return bool(await session.scalar(KNOWN, {"hashes": [key_hash(key)]}))
+
+
+async def start_count(session: Session, key: str) -> None:
+    """Let a key have a count, which has no attempts."""
+    now = utc_now()
+    values = {"hashed": key_hash(key), "counted": 0.0, "until": now, "now": now}
+    changed = await session.execute(CHANGE, values)
+    if cast(CursorResult[tuple[()]], changed).rowcount == 0:
+        await session.execute(ADD, values)
 
 
 def is_forgotten() -> ColumnElement[bool]:

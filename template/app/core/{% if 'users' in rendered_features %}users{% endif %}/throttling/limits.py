@@ -33,23 +33,40 @@ class Limit:
         return max(0, attempts - max(0, elapsed.total_seconds()) / self.recovery)
 
 
-def login_limits(settings: UsersSettings, account: str, address: str) -> dict[str, Limit]:
-    """Return the limits of logins with an account from an address, in this order."""
+def login_limits(
+    settings: UsersSettings, account: str, address: str, *, is_trusted: bool = False
+) -> dict[str, Limit]:
+    """Return the limits of logins with an account from an address, in this order.
+
+    Logins from a trusted address have a count of their own, so that nobody else can delay them.
+    """
     by_account, by_address = settings.login_attempts, settings.login_attempts_by_address
     waits = settings.login_wait, settings.login_max_wait
+    own = trusted_login(account, address) if is_trusted else f"login as {account}"
     return {
-        f"login as {account}": Limit(by_account, *waits, recovery=waits[1]),
+        own: Limit(by_account, *waits, recovery=waits[1]),
         # Many people may share an address, so that it recovers faster.
         f"login from {address}": Limit(by_address, *waits, recovery=waits[1] / by_address),
     }
 
 
-def mail_limits(settings: UsersSettings, email: str, address: str) -> dict[str, Limit]:
-    """Return the limits of mails to an address that were requested from a client address."""
+def trusted_login(account: str, address: str) -> str:
+    """Return the key of the count that logins from a trusted address have."""
+    return f"login as {account} from {address}"
+
+
+def mail_limits(
+    settings: UsersSettings, purpose: str, email: str, address: str
+) -> dict[str, Limit]:
+    """Return the limits of mails to an address that were requested from a client address.
+
+    By purpose: otherwise, sign-ups by strangers would use up the resets of the owner, who gets a
+    valid link only from those.
+    """
     by_email, by_address = settings.mails, settings.mails_by_address
     waits = settings.mail_wait, settings.mail_max_wait
     return {
-        f"mail to {email}": Limit(by_email, *waits, recovery=waits[1]),
+        f"{purpose} mail to {email}": Limit(by_email, *waits, recovery=waits[1]),
         f"mail from {address}": Limit(by_address, *waits, recovery=waits[1] / by_address),
     }
 

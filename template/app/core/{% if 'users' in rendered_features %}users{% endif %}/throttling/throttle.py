@@ -18,7 +18,13 @@ from app.core.dialect import classify_error
 from app.core.driver_errors import ErrorKind
 from app.core.errors import AppError
 from app.core.users.settings import get_users_settings
-from app.core.users.throttling.counts import ALL, count_attempt, forgive
+from app.core.users.throttling.counts import (
+    ALL,
+    count_attempt,
+    forgive,
+    has_count,
+    start_count,
+)
 from app.core.users.throttling.limits import (
     PASSKEY_CHALLENGES,
     Limit,
@@ -27,6 +33,7 @@ from app.core.users.throttling.limits import (
     mail_limits,
     provider_login_limits,
     throttled_address,
+    trusted_login,
 )
 
 ResultT = TypeVar("ResultT")
@@ -58,11 +65,16 @@ class Throttle:
 
         `account` is an address, which may be unknown.
         """
-        await self._count(login_limits(get_users_settings(), account, self.address), "login")
 
-    async def count_mail(self, email: str) -> None:
+        async def count(session: Session) -> float:
+            return await count_attempt(session, await self._login_limits(session, account))
+
+        self._check(await self._commit(count), "login")
+
+    async def count_mail(self, purpose: str, email: str) -> None:
         """Count a request for a mail to an address. Raises TooManyRequestsError."""
-        await self._count(mail_limits(get_users_settings(), email, self.address), "mail")
+        limits = mail_limits(get_users_settings(), purpose, email, self.address)
+        await self._count(limits, "mail")
 
     async def count_provider_login(self) -> None:
         """Count a login with a provider that is started. Raises TooManyRequestsError."""
@@ -90,16 +102,34 @@ class Throttle:
         Committed at once: nobody who shares the address waits for the login itself, and the
         password was right even if that fails.
         """
-        of_account, of_address = login_limits(get_users_settings(), account, self.address)
-        await self._commit(lambda session: forgive(session, {of_account: ALL, of_address: 1}))
+
+        async def forgive_attempts(session: Session) -> None:
+            of_account, of_address = await self._login_limits(session, account)
+            await forgive(session, {of_account: ALL, of_address: 1})
+
+        await self._commit(forgive_attempts)
 
     async def forget_login(self, session: Session, account: str) -> None:
-        """Forget the attempts to log in to an account, in a transaction that ends its password."""
+        """Forget the attempts to log in to an account, and trust the address of the client.
+
+        In the transaction that sets a new password. Whoever goes on guessing could otherwise take
+        each attempt that becomes free. A job deletes the count a day after its last attempt, which
+        ends the trust.
+        """
         of_account, _ = login_limits(get_users_settings(), account, self.address)
         await forgive(session, {of_account: ALL})
+        await start_count(session, trusted_login(account, self.address))
+
+    async def _login_limits(self, session: Session, account: str) -> dict[str, Limit]:
+        is_trusted = await has_count(session, trusted_login(account, self.address))
+        return login_limits(get_users_settings(), account, self.address, is_trusted=is_trusted)
 
     async def _count(self, limits: Mapping[str, Limit], kind: str) -> None:
-        if wait := await self._commit(lambda session: count_attempt(session, limits)):
+        self._check(await self._commit(lambda session: count_attempt(session, limits)), kind)
+
+    def _check(self, wait: float, kind: str) -> None:
+        """Raise TooManyRequestsError if there are seconds to wait."""
+        if wait:
             audit("attempt throttled", kind=kind, seconds=wait, address=self.address)
             raise TooManyRequestsError(wait)
 

@@ -59,6 +59,12 @@ async def set_password(sessions: SessionFactory) -> None:
         await session.execute(update(UserAccount).values(password_hash=hashed))
 
 
+async def test_links_that_are_started_are_throttled(owner: Browser, configure: Configure) -> None:
+    configure(login_attempts_by_address=3, login_wait=60)
+    statuses = [(await owner.start_link()).status_code for _ in range(4)]
+    assert statuses == [200] * 3 + [429]
+
+
 async def make_login_old(sessions: SessionFactory) -> None:
     async with sessions.begin() as session:
         old = utc_now() - timedelta(hours=1)

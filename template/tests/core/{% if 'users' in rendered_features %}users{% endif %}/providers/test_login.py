@@ -104,6 +104,19 @@ async def test_a_malformed_cookie_is_replaced(app: FastAPI) -> None:
         assert len(client.cookies[LOGIN_COOKIE]) == 43
 
 
+@pytest.mark.parametrize("space", [b"\xa0", b"\x85"])
+async def test_a_cookie_of_another_host_is_ignored(browser: Browser, space: bytes) -> None:
+    """A site of the same domain cannot make a visitor log in to the attacker's account."""
+    answer = browser.provider.authorize(await browser.start())
+    cookie = f"{LOGIN_COOKIE}={browser.client.cookies[LOGIN_COOKIE]}".encode()
+    browser.client.cookies.clear()
+    for name, status in ((space + cookie, 400), (cookie, 200)):
+        response = await browser.client.post(
+            f"{PROVIDERS}/corp/callback", json=answer, headers={b"Cookie": name}
+        )
+        assert response.status_code == status
+
+
 async def test_a_login_without_the_cookie_is_rejected(
     browser: Browser, session_factory: SessionFactory
 ) -> None:

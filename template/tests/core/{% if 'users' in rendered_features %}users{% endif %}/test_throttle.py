@@ -198,7 +198,7 @@ async def test_after_a_reset_nobody_else_delays_logins_from_its_address(
         async with session_factory.begin() as session:
             old = utc_now() - timedelta(days=2)
             await session.execute(update(UserThrottle).values(updated_at=old, retry_at=old))
-            await delete_expired_counts(session)
+            await delete_all_expired(session)
         for _ in range(5):
             assert (await log_in(stranger)).status_code == 401
         assert (await log_in(owner, password=NEW_PASSWORD)).status_code == 429

@@ -107,7 +107,7 @@ class CorpProvider(IdentityProvider):
 
     async def send_slowly(self, _request: Request) -> Response:
         async def body() -> AsyncIterator[bytes]:
-            for _ in range(100):
+            for _ in range(1200):
                 yield b" "
                 await asyncio.sleep(0.05)
 

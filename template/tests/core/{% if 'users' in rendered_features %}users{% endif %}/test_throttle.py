@@ -1,7 +1,5 @@
 """Attempts are counted before they are made; waits grow, and end by themselves."""
 
-import asyncio
-import threading
 from datetime import timedelta
 
 import httpx2
@@ -202,25 +200,6 @@ async def test_after_a_reset_nobody_else_delays_logins_from_its_address(
         for _ in range(5):
             assert (await log_in(stranger)).status_code == 401
         assert (await log_in(owner, password=NEW_PASSWORD)).status_code == 429
-
-
-async def test_overload_is_no_failed_attempt(
-    logged_in: httpx2.AsyncClient, configure: Configure
-) -> None:
-    configure(hash_concurrency=1, hash_queue=0)
-    is_over = threading.Event()
-    busy = asyncio.create_task(get_password_hasher()._run(lambda: is_over.wait(30)))
-    await asyncio.sleep(0)
-    change = {"email": "new@example.com", "current_password": CREDENTIALS["password"]}
-    for _ in range(6):
-        assert (await log_in(logged_in, **CREDENTIALS)).status_code == 503
-        response = await logged_in.post(f"{AUTH}/change-email", json=change)
-        assert response.status_code == 503
-    is_over.set()
-    assert await busy
-    response = await logged_in.post(f"{AUTH}/change-email", json=change)
-    assert response.status_code == 202
-    assert (await log_in(logged_in, **CREDENTIALS)).status_code == 200
 
 
 async def test_mails_to_an_address_are_limited_by_purpose(

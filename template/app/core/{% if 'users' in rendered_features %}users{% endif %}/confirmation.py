@@ -53,6 +53,7 @@ async def require_password(throttle: Throttle, account: StoredRow, password: str
 
     Counted as a login, in a transaction of its own: call it before that of the request starts.
     """
+    get_password_hasher().reject_overload()
     await throttle.count_login(account.email)
     is_right, _ = await get_password_hasher().verify(password, account.password_hash)
     if not is_right:

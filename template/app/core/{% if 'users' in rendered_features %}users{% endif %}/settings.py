@@ -61,10 +61,10 @@ class UsersSettings(EnvironmentSettings, env_prefix="USERS_"):
     """Memory for one password hash, in KiB."""
     argon2_time_cost: int = Field(default=3, ge=1)
     """Passes over the memory for one password hash."""
-    argon2_parallelism: int = Field(default=4, ge=1, le=64)
+    argon2_parallelism: int = Field(default=1, ge=1, le=64)
     """Threads for one password hash."""
-    hash_concurrency: Count = 4
-    """Passwords that one process hashes at the same time."""
+    hash_concurrency: Count = 2
+    """Passwords that one process hashes at the same time; more than its cores is no faster."""
     hash_queue: int = Field(default=100, ge=0)
     """Passwords that wait to be hashed; beyond it, requests get a 503."""
     login_attempts: Count = 5

@@ -1,6 +1,7 @@
 """Concurrent requests, each on a connection of its own, and what they commit."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -75,6 +76,25 @@ async def test_wrong_current_passwords_count_as_failed_logins(
     ]
     assert statuses == [403] * 5 + [429]
     assert (await log_in(logged_in, PASSWORD)).status_code == 429
+
+
+async def test_overload_is_no_failed_attempt(
+    logged_in: httpx2.AsyncClient, configure: Configure
+) -> None:
+    configure(hash_concurrency=1, hash_queue=0)
+    is_over = threading.Event()
+    busy = asyncio.create_task(get_password_hasher()._run(lambda: is_over.wait(30)))
+    await asyncio.sleep(0)
+    change = {"email": "new@example.com", "current_password": PASSWORD}
+    for _ in range(6):
+        assert (await log_in(logged_in, PASSWORD)).status_code == 503
+        response = await logged_in.post(f"{AUTH}/change-email", json=change)
+        assert response.status_code == 503
+    is_over.set()
+    assert await busy
+    response = await logged_in.post(f"{AUTH}/change-email", json=change)
+    assert response.status_code == 202
+    assert (await log_in(logged_in, PASSWORD)).status_code == 200
 
 
 async def test_parallel_guesses_cannot_outrun_the_counter(

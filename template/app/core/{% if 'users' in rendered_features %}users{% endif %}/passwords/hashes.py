@@ -60,10 +60,17 @@ class PasswordHasher:
         )
         return (is_right, new_hash) if stored else (False, None)
 
+    def reject_overload(self) -> None:
+        """Raise UnavailableError if too many are waiting.
+
+        Before an attempt is counted: otherwise, a flood would make owners wait for their accounts.
+        """
+        if self._pending >= self._limit:
+            raise UnavailableError("Too many passwords are being checked; try again.")
+
     async def _run(self, function: Callable[[], ResultT]) -> ResultT:
         with self._lock:
-            if self._pending >= self._limit:
-                raise UnavailableError("Too many passwords are being checked; try again.")
+            self.reject_overload()
             self._pending += 1
         future = self._threads.submit(function)
         future.add_done_callback(self._end)

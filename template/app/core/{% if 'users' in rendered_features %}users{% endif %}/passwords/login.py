@@ -43,6 +43,7 @@ class PasswordLogin:
 
         Raises WrongCredentialsError, and TooManyRequestsError after too many failures.
         """
+        get_password_hasher().reject_overload()
         await self.throttle.count_login(email)
         account = await self._verify(email, password)
         factors = await second_factors(self.session, account)

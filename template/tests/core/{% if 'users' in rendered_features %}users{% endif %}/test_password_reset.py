@@ -43,7 +43,10 @@ async def test_a_link_sets_a_new_password(
 ) -> None:
     await request_link(client)
     assert (await reset(client, await follow_link())).status_code == 204
-    assert (await read_mail()).subject == "Your password for app.example.com was changed"
+    notice = await read_mail()
+    assert notice.subject == "Your password for app.example.com was changed"
+    for text in (notice.text, notice.html):
+        assert "remove those that you do not know" in text
     assert await log_in(client, PASSWORD) == 401
     assert await log_in(client, NEW_PASSWORD) == 200
 

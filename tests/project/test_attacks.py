@@ -224,7 +224,7 @@ def test_a_login_does_not_adopt_a_planted_session(accounts: Accounts) -> None:
 
 
 def log_out_everywhere(accounts: Accounts, email: str, sessions: list[str]) -> None:
-    accounts.expect(204, "logout-everywhere", None, token=sessions[0])
+    accounts.expect(204, "logout-everywhere", {}, token=sessions[0])
 
 
 def reset_password(accounts: Accounts, email: str, sessions: list[str]) -> None:
@@ -307,7 +307,7 @@ def test_parallel_changes_of_an_account_cause_no_server_error(accounts: Accounts
     operations: list[tuple[str, object]] = [
         *[("login", credentials(email)), ("token", credentials(email))] * 2,
         *[("change-password", current), ("reset-password", new)],
-        *[("logout-everywhere", None), ("second-factors/totp", None)],
+        *[("logout-everywhere", {}), ("second-factors/totp", None)],
         *[("api-keys", {"name": "a", "scopes": ["item:read"]}), ("logout", None)],
         *[("change-email", {"email": new_email()}), ("forgot-password", {"email": email})],
     ]

@@ -197,7 +197,7 @@ def test_rows_of_others_are_missing(accounts: Accounts) -> None:
     ]
     assert not any(row["id"] in text for text in lists for row in (victims_session, key))
     accounts.request("DELETE", f"{AUTH}/api-keys", token=attacker)
-    accounts.expect(204, "logout-everywhere", None, token=attacker)
+    accounts.expect(204, "logout-everywhere", {}, token=attacker)
     assert accounts.is_logged_in(victim)
     assert accounts.get("/api/v1/items", token=key["key"]).status_code == 200
 
@@ -324,7 +324,7 @@ def test_a_form_of_another_origin_changes_nothing(accounts: Accounts, browser: B
         assert (headers["origin"], headers["sec-fetch-site"]) == (attacker, "same-site")
         assert answered.value.status == 403
         assert accounts.is_logged_in(token)
-        assert fetch(own, target) == 204
+        assert fetch(own, target, body="{}", kind="application/json") == 204
         assert not accounts.is_logged_in(token)
 
 
@@ -343,14 +343,14 @@ def test_scripts_of_another_origin_change_nothing(accounts: Accounts, browser: B
                 refused += 1
                 assert count_refused(accounts, attacker) == refused, operation
         # Others are not even sent.
+        url = f"{api}/logout-everywhere"
         for method in ("POST", "PATCH", "DELETE"):
-            url = f"{api}/logout-everywhere"
             assert fetch(page, url, method, body="{}", kind="application/json") == FAILED
         assert count_refused(accounts, attacker) == refused
         # Nor can a script read.
         assert fetch(page, f"{api}/me", "GET") == FAILED
         assert accounts.is_logged_in(token)
-        assert fetch(own, f"{api}/logout-everywhere") == 204
+        assert fetch(own, url, body="{}", kind="application/json") == 204
         assert not accounts.is_logged_in(token)
 
 

@@ -30,8 +30,10 @@ class ForbiddenError(AppError):
 class MissingScopeError(ForbiddenError):
     """The caller lacks scopes that an operation requires."""
 
-    def __init__(self, scopes: Collection[str]) -> None:
+    def __init__(
+        self, scopes: Collection[str], reason: str = "The credentials lack a required scope"
+    ) -> None:
         names = " ".join(sorted(scopes))
-        super().__init__(f"The credentials lack a required scope: {names}.")
+        super().__init__(f"{reason}: {names}.")
         challenge = f'Bearer error="insufficient_scope", scope="{names}"'
         self.headers = {"WWW-Authenticate": challenge}

@@ -4,10 +4,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from app.core.errors import UnavailableError
-from app.core.oidc.provider import ProviderError
 from app.core.oidc.settings import OIDCSettings
 from app.core.oidc.state import OIDCState
-from app.core.oidc.urls import check_provider_url
+from app.core.openid.provider import ProviderError
+from app.core.openid.urls import check_provider_url
 
 METADATA_PATH = "/docs/openid-configuration"
 

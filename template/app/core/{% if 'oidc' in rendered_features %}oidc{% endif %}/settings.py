@@ -2,35 +2,10 @@
 
 from typing import Annotated
 
-from joserfc.jws import JWSRegistry
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from app.core.oidc.urls import check_provider_url
+from app.core.openid.settings import Algorithms, Issuer
 from app.core.settings import CommaSeparated, EnvironmentSettings, Seconds
-
-# Anyone who can verify a symmetric signature can forge one.
-ALGORITHMS = [
-    name
-    for name, algorithm in JWSRegistry.algorithms.items()
-    if name != "none" and algorithm.key_type != "oct"
-]
-
-
-def check_issuer(issuer: str) -> str:
-    check_provider_url(issuer)
-    if "?" in issuer:
-        raise ValueError("expected a URL without a query, exactly as in the tokens' claim `iss`")
-    return issuer
-
-
-def check_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if name not in ALGORITHMS:
-            raise ValueError(
-                f"{name!r} is not an asymmetric signature algorithm; expected some of"
-                f" {', '.join(ALGORITHMS)}"
-            )
-    return names
 
 
 def normalize_type(name: str) -> str:
@@ -41,16 +16,13 @@ def normalize_type(name: str) -> str:
 class OIDCSettings(EnvironmentSettings, env_prefix="OIDC_"):
     """The OpenID Connect provider whose access tokens are accepted; see docs/oidc.md."""
 
-    issuer: Annotated[str, AfterValidator(check_issuer)]
+    issuer: Issuer
     """URL of the provider, exactly as in the tokens' claim `iss`, with or without a final slash."""
     audience: Annotated[CommaSeparated, Field(min_length=1)]
     """Names of this API in the tokens' audience; one of them is enough."""
     audience_claim: str = "aud"
     """Claim with the audience; `client_id` for Cognito, which has no other."""
-    algorithms: Annotated[CommaSeparated, Field(min_length=1), AfterValidator(check_algorithms)] = (
-        "RS256",
-        "ES256",
-    )
+    algorithms: Algorithms = ("RS256", "ES256")
     """Accepted signature algorithms."""
     token_types: Annotated[CommaSeparated, Field(min_length=1)] = ("at+jwt", "JWT")
     """Accepted values of the header `typ`; a token without one counts as `JWT`."""

@@ -41,8 +41,12 @@ async def find_own(session: Session, principal: Principal) -> StoredRow:
 async def lock_account(session: Session, user_id: UUID | None) -> UserAccount | None:
     """Return an active account, locked until the transaction ends, or None.
 
-    Whatever starts or ends sessions locks it first, so that a login with an old password cannot
-    slip in while the password changes.
+    Whatever starts a session, or ends all sessions of one account, locks it, so that a login with
+    an old password cannot slip in while the password changes. Callers who change their own account
+    use `lock_own_account`: their session may have ended while they waited.
+
+    Lock it before its sessions and tokens: in different orders, transactions would wait for each
+    other.
     """
     if user_id is None:
         return None

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from app.core.auth.audit import audit
-from app.core.auth.errors import ForbiddenError
+from app.core.auth.audit import audit, audit_after_commit
+from app.core.auth.errors import ForbiddenError, MissingScopeError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
 from app.core.errors import ErrorDetail, InvalidError, NotFoundError
@@ -84,7 +84,7 @@ class UserAdministration:
         await self.session.flush()
         await end_sessions(self.session, key)
         await revoke_api_keys(self.session, key)
-        await delete_tokens(self.session, key)
+        await delete_tokens(self.session, account)
         self._audit("user deactivated", account)
         return account
 
@@ -105,7 +105,7 @@ class UserAdministration:
 
         Raises what `require_recent_login` raises.
         """
-        require_recent_login(self.principal)
+        await require_recent_login(self.session, self.principal)
         await reset_second_factors(self.session, await self._get_for_change(key))
 
     async def delete(self, key: UUID, if_match: str | None) -> None:
@@ -133,10 +133,10 @@ class UserAdministration:
     def _check_scopes(self, roles: Collection[str], reason: str) -> None:
         if missing := sorted(self.roles.scopes(roles) - self.principal.scopes):
             audit("access denied", missing_scopes=missing)
-            raise ForbiddenError(f"{reason}: {' '.join(missing)}.")
+            raise MissingScopeError(missing, reason)
 
     def _audit(self, event: str, account: UserAccount, **details: object) -> None:
-        audit(event, target_id=str(account.id), **details)
+        audit_after_commit(self.session, event, target_id=str(account.id), **details)
 
 
 def without_repetitions(roles: Iterable[str]) -> list[str]:

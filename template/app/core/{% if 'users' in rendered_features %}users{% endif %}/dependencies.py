@@ -39,6 +39,11 @@ def get_tokens(request: Request) -> set[str]:
     return {cookie_token(request), bearer_token(request)} - {""}
 
 
+def get_bearer(request: Request) -> set[str]:
+    """Return the bearer token of a request, if there is one; it may be invalid."""
+    return {bearer_token(request)} - {""}
+
+
 async def mark_private(request: Request) -> None:
     """Keep responses with tokens, or about accounts, out of caches."""
     request.scope[ASKED_FOR_PRINCIPAL] = True
@@ -49,3 +54,4 @@ ThrottleDep: TypeAlias = Annotated[Throttle, Depends(get_throttle)]
 RolesDep: TypeAlias = Annotated[RoleScopes, Depends(get_roles)]
 CookieDep: TypeAlias = Annotated[str, Depends(get_cookie)]
 TokensDep: TypeAlias = Annotated[set[str], Depends(get_tokens)]
+BearerDep: TypeAlias = Annotated[set[str], Depends(get_bearer)]

@@ -1,12 +1,11 @@
 """A new address for the caller, once its owner has confirmed it."""
 
-from uuid import UUID
-
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.auth.principal import Principal
 from app.core.database import Session
 from app.core.jobs import enqueue
 from app.core.models import utc_now
+from app.core.users.account_locks import lock_own_account
 from app.core.users.accounts import find_own, lock_account
 from app.core.users.confirmation import confirm
 from app.core.users.jobs import send_email_change_link, send_notice
@@ -28,16 +27,18 @@ class EmailChange:
     async def start(self, principal: Principal, email: str, password: str | None) -> None:
         """Send a link to the new address, and a notice to the old one.
 
-        Raises what `confirm` raises, and TooManyRequestsError after too many mails.
+        Raises what `confirm` and `lock_own_account` raise, and TooManyRequestsError after too many
+        mails.
         """
-        account = await find_own(self.session, principal)
-        await confirm(self.throttle, principal, account, password)
+        row = await find_own(self.session, principal)
+        await confirm(self.session, self.throttle, principal, row, password)
         await self.throttle.count_mail(email)
+        account = await lock_own_account(self.session, principal)
         await enqueue(
-            self.session, send_email_change_link, email, UUID(principal.id), account.version
+            self.session, send_email_change_link, email, account.id, account.link_generation
         )
         await send_notice(self.session, account.email, "email_change_requested", new_email=email)
-        audit("email change requested", user_id=principal.id)
+        audit_after_commit(self.session, "email change requested", user_id=principal.id)
 
     async def finish(self, token: str) -> None:
         """Change the address to that of a link, and end all other links of the account.
@@ -46,13 +47,13 @@ class EmailChange:
         that becomes a 409.
         """
         found = await find_token(self.session, token, Purpose.EMAIL_CHANGE)
-        await use_token(self.session, token, Purpose.EMAIL_CHANGE)
         account = await lock_account(self.session, found.user_id)
+        await use_token(self.session, token, Purpose.EMAIL_CHANGE)
         if account is None:
             raise InvalidTokenError
         old_email, account.email = account.email, found.email
         account.email_verified_at = utc_now()
         await self.session.flush()
-        await delete_tokens(self.session, account.id)
+        await delete_tokens(self.session, account)
         await send_notice(self.session, old_email, "email_changed", new_email=account.email)
-        audit("email changed", user_id=str(account.id))
+        audit_after_commit(self.session, "email changed", user_id=str(account.id))

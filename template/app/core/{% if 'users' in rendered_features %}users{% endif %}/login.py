@@ -1,13 +1,14 @@
 """Logins: whatever proved who the caller is, they end in `complete_login`."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 
 from sqlalchemy import delete, select
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.database import Session
 from app.core.users.models import UserAccount, UserSession
+from app.core.users.session_lifetimes import is_ended
 from app.core.users.sessions import Device, end_session, start_session
 from app.core.users.settings import get_users_settings
 
@@ -18,30 +19,34 @@ async def complete_login(
     device: Device,
     *,
     methods: Sequence[str],
-    replaces: str | None = None,
+    replaces: Set[str] = frozenset(),
     authenticated_at: datetime | None = None,
 ) -> str:
     """Start a session in a transaction and return its token; the only place that does.
 
     The account is locked: see `lock_account`. `methods` are what proved who the caller is, such as
-    `["password", "totp"]`, at `authenticated_at`, by default now. The session with the token
-    `replaces` ends.
+    `["password", "totp"]`, at `authenticated_at`, by default now. The sessions with the tokens
+    `replaces` end.
     """
-    if replaces:
-        await end_session(session, replaces)
+    for replaced in replaces:
+        await end_session(session, replaced)
     await _end_excess_sessions(session, account)
     token = await start_session(
         session, account.id, device, methods=methods, authenticated_at=authenticated_at
     )
-    audit("login", user_id=str(account.id), methods=list(methods), address=device.address)
+    audit_after_commit(
+        session, "login", user_id=str(account.id), methods=list(methods), address=device.address
+    )
     return token
 
 
 async def _end_excess_sessions(session: Session, account: UserAccount) -> None:
-    """Make room for one more session within the limit."""
+    """Make room for one more session within the limit, which those that have ended do not use."""
+    of_account = UserSession.user_id == account.id
+    await session.execute(delete(UserSession).where(of_account, is_ended()))
     newest_first = (
         select(UserSession.id)
-        .where(UserSession.user_id == account.id)
+        .where(of_account)
         .order_by(UserSession.last_seen_at.desc(), UserSession.id.desc())
         # MySQL has no OFFSET without LIMIT.
         .limit(1000)

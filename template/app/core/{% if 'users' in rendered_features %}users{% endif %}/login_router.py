@@ -6,7 +6,7 @@ from app.core.database import SessionDep
 from app.core.routing import APIRouter
 from app.core.users.cookies import delete_session_cookie, set_session_cookie
 from app.core.users.csrf import reject_cross_site
-from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep, TokensDep, mark_private
+from app.core.users.dependencies import BearerDep, DeviceDep, ThrottleDep, TokensDep, mark_private
 from app.core.users.email_change import EmailChange
 from app.core.users.own_account import log_out
 from app.core.users.passwords.login import LoginResult, PasswordLogin
@@ -52,13 +52,13 @@ async def login(
     session: SessionDep,
     throttle: ThrottleDep,
     device: DeviceDep,
-    cookie: CookieDep,
+    tokens: TokensDep,
     data: Login,
     response: Response,
 ) -> LoginResult:
     """Log in with a password; the response sets a cookie, unless a second factor has to follow."""
     service = PasswordLogin(session, throttle)
-    result = await service.log_in(data.email, data.password.get_secret_value(), device, cookie)
+    result = await service.log_in(data.email, data.password.get_secret_value(), device, tokens)
     if result.token:
         set_session_cookie(response, result.token)
     return result
@@ -66,11 +66,11 @@ async def login(
 
 @router.post("/token", response_model=TokenResponse)
 async def create_token(
-    session: SessionDep, throttle: ThrottleDep, device: DeviceDep, data: Login
+    session: SessionDep, throttle: ThrottleDep, device: DeviceDep, bearer: BearerDep, data: Login
 ) -> LoginResult:
     """Log in with a password; the response has a bearer token, for clients without cookies."""
     service = PasswordLogin(session, throttle)
-    return await service.log_in(data.email, data.password.get_secret_value(), device)
+    return await service.log_in(data.email, data.password.get_secret_value(), device, bearer)
 
 
 @router.post("/logout", status_code=204)

@@ -30,6 +30,8 @@ class UserAccount(Versioned, Entity):
     deactivated_at: Mapped[datetime | None]
     # Wrong codes after a right password, since the last login with a right one.
     code_failures: Mapped[int] = mapped_column(default=0)
+    # Increases when the links of the account end, also for those whose mails are still to be sent.
+    link_generation: Mapped[int] = mapped_column(default=0)
 
 
 class UserSession(Base):
@@ -50,7 +52,7 @@ class UserSession(Base):
     # How, separated by spaces, such as "password totp".
     methods: Mapped[str] = mapped_column(String(100), default="")
     # Written at most once per tenth of the idle time.
-    last_seen_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_seen_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -151,7 +153,7 @@ class UserTOTP(Base):
     # By app.core.users.factors.encryption: whoever reads the database cannot compute codes.
     encrypted_secret: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
-    confirmed_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None] = mapped_column(index=True)
     # The time step of the last code that was accepted: only later ones are.
     last_step: Mapped[int | None]
 
@@ -190,7 +192,7 @@ class UserRecoveryCode(Base):
 
 
 class UserChallenge(Base):
-    """A challenge that is answered once: a half-finished login, or a ceremony of a passkey."""
+    """A challenge: a half-finished login, or a ceremony of a passkey; success deletes the row."""
 
     __tablename__ = "user_challenge"
 

@@ -11,7 +11,7 @@ from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ErrorDetail, InvalidError
 from app.core.models import utc_now
 from app.core.users.factors.challenges import delete_challenges
-from app.core.users.models import UserToken
+from app.core.users.models import UserAccount, UserToken
 from app.core.users.tokens import hash_token, new_token
 
 
@@ -86,11 +86,12 @@ def _parameters(token: str, purpose: Purpose) -> dict[str, object]:
     return {"hashed": hash_token(token), "wanted": purpose, "now": utc_now()}
 
 
-async def delete_tokens(session: Session, user_id: UUID) -> None:
-    """Delete all tokens of an account, and those of half-finished logins."""
-    await session.execute(delete(TABLE).where(TABLE.c.user_id == user_id))
-    await delete_challenges(session, user_id)
+async def delete_tokens(session: Session, account: UserAccount) -> None:
+    """Delete all tokens of a locked account, and those of half-finished logins.
 
-
-async def delete_expired_tokens(session: Session) -> None:
-    await session.execute(delete(TABLE).where(TABLE.c.expires_at <= utc_now()))
+    Links in mails that are still to be sent become invalid, too.
+    """
+    account.link_generation += 1
+    await session.flush()
+    await session.execute(delete(TABLE).where(TABLE.c.user_id == account.id))
+    await delete_challenges(session, account.id)

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Table, delete, or_, update
+from sqlalchemy import ColumnElement, Table, or_, update
 
-from app.core.database import Session, SessionFactory
+from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.users.models import UserSession
 from app.core.users.settings import UsersSettings, get_users_settings
@@ -44,9 +44,8 @@ async def touch_session(sessions: SessionFactory, session_id: UUID) -> None:
         await session.execute(statement)
 
 
-async def delete_ended_sessions(session: Session) -> None:
-    """Delete the rows of sessions that have ended by themselves."""
+def is_ended() -> ColumnElement[bool]:
+    """Return the condition for rows of sessions that have ended by themselves."""
     now = utc_now()
     idle = timedelta(seconds=get_users_settings().session_idle)
-    has_ended = or_(SESSION.c.expires_at <= now, SESSION.c.last_seen_at <= now - idle)
-    await session.execute(delete(SESSION).where(has_ended))
+    return or_(SESSION.c.expires_at <= now, SESSION.c.last_seen_at <= now - idle)

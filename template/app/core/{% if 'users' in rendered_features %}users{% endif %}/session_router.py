@@ -8,10 +8,12 @@ from fastapi import Response
 from app.core.auth.requirements import Caller
 from app.core.database import SessionDep
 from app.core.routing import APIRouter
+from app.core.users.account_router import reveal
 from app.core.users.confirmation import session_id
 from app.core.users.cookies import delete_session_cookie
+from app.core.users.dependencies import ThrottleDep
 from app.core.users.own_account import OwnAccount
-from app.core.users.schemas import UserSessionRead
+from app.core.users.schemas import Confirmation, UserSessionRead
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
@@ -31,7 +33,13 @@ async def end_session(session: SessionDep, caller: Caller, session_id: UUID) -> 
 
 
 @router.post("/logout-everywhere", status_code=204)
-async def logout_everywhere(session: SessionDep, caller: Caller, response: Response) -> None:
+async def logout_everywhere(
+    session: SessionDep,
+    caller: Caller,
+    throttle: ThrottleDep,
+    data: Confirmation,
+    response: Response,
+) -> None:
     """End all sessions of the caller, including that of the request."""
-    await OwnAccount(session, caller).end_all_sessions()
+    await OwnAccount(session, caller).end_all_sessions(throttle, reveal(data.current_password))
     delete_session_cookie(response)

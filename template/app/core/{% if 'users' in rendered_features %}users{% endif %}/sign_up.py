@@ -4,7 +4,7 @@ A password chosen before the address is verified could be that of an attacker, w
 else's address and waits until they follow the link.
 """
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.auth.errors import ForbiddenError
 from app.core.database import Session
 from app.core.jobs import enqueue
@@ -62,18 +62,18 @@ class SignUp:
             password_hash=password_hash,
             roles=list(get_users_settings().sign_up_roles),
         )
-        audit("account created", user_id=str(account.id))
+        audit_after_commit(self.session, "account created", user_id=str(account.id))
 
     async def accept_invitation(self, token: str, password: str) -> None:
         """Give an invited account its first password. Raises as `finish` does."""
         found = await find_token(self.session, token, Purpose.INVITATION)
         check_new_password(password, found.email)
         password_hash = await get_password_hasher().hash(password)
-        await use_token(self.session, token, Purpose.INVITATION)
         account = await lock_account(self.session, found.user_id)
+        await use_token(self.session, token, Purpose.INVITATION)
         if account is None or account.password_hash is not None:
             raise InvalidTokenError
         account.password_hash = password_hash
         mark_verified(account)
-        await delete_tokens(self.session, account.id)
-        audit("invitation accepted", user_id=str(account.id))
+        await delete_tokens(self.session, account)
+        audit_after_commit(self.session, "invitation accepted", user_id=str(account.id))

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, TypeAlias
 
 import httpx2
@@ -10,7 +10,7 @@ from app.core.auth.requirements import Caller, require
 from app.core.settings import Settings
 from app.main import create_app
 from tests.conftest import connect
-from tests.core.oidc.faulty_provider import FaultyProvider
+from tests.core.openid.faulty_provider import FaultyProvider
 
 MakeApp: TypeAlias = Callable[..., FastAPI]
 
@@ -51,21 +51,13 @@ async def client(make_app: MakeApp) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-@pytest.fixture(scope="session")
-def _one_faulty_provider() -> Iterator[FaultyProvider]:
-    provider = FaultyProvider()
-    yield provider
-    provider.stop()
-
-
 @pytest.fixture
 def faulty_provider(
-    _one_faulty_provider: FaultyProvider, monkeypatch: pytest.MonkeyPatch
+    faulty_provider: FaultyProvider, monkeypatch: pytest.MonkeyPatch
 ) -> FaultyProvider:
     """A provider that has no faults yet, and whose tokens applications accept."""
-    _one_faulty_provider.reset()
-    monkeypatch.setenv("OIDC_ISSUER", _one_faulty_provider.identity.issuer)
-    return _one_faulty_provider
+    monkeypatch.setenv("OIDC_ISSUER", faulty_provider.identity.issuer)
+    return faulty_provider
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -6,13 +6,14 @@ from uuid import uuid4
 import pytest
 
 from tests.core.auth.callers import Authorize
+from tools.development_provider import DevelopmentProvider
 from tools.identity_provider import AUDIENCE, IdentityProvider
 from tools.identity_server import run_identity_provider
 
 
 @pytest.fixture(scope="session")
 def identity_provider() -> Iterator[IdentityProvider]:
-    with run_identity_provider() as provider:
+    with run_identity_provider(DevelopmentProvider) as provider:
         yield provider
 
 

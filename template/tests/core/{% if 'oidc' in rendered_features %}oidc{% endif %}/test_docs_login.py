@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 
 from tests.conftest import connect
 from tests.core.oidc.conftest import MakeApp
-from tests.core.oidc.faulty_provider import KEYS, METADATA, FaultyProvider
+from tests.core.openid.faulty_provider import KEYS, METADATA, FaultyProvider
 from tools.identity_provider import IdentityProvider
 from tools.openapi import openapi_json
 

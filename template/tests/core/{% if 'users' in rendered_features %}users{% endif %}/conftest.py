@@ -7,8 +7,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
+from app.core.database import Session
 from app.core.mail import Mail
 from app.core.models import utc_now
+from app.core.users.expired_rows import TABLES, delete_batch
 from app.core.users.models import UserAccount
 from app.core.users.passwords.hashes import get_password_hasher
 from app.core.users.settings import get_users_settings
@@ -121,6 +123,12 @@ async def load(app: FastAPI, email: str = ADA) -> UserAccount:
         statement = select(UserAccount).where(UserAccount.email == email)
         account: UserAccount = (await session.scalars(statement)).one()
         return account
+
+
+async def delete_all_expired(session: Session) -> None:
+    """Delete what has expired as the scheduled jobs do, in one transaction."""
+    for table in TABLES:
+        await delete_batch(session, table)
 
 
 def from_address(app: FastAPI, address: str) -> httpx2.AsyncClient:

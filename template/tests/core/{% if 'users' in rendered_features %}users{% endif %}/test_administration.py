@@ -69,20 +69,23 @@ async def test_a_user_has_an_etag(administrator: httpx2.AsyncClient, ada: UserAc
 
 
 async def test_an_invited_user_sets_a_password(
-    administrator: httpx2.AsyncClient, app: FastAPI, follow_link: FollowLink
+    administrator: httpx2.AsyncClient,
+    browser: httpx2.AsyncClient,
+    app: FastAPI,
+    follow_link: FollowLink,
 ) -> None:
     response = await administrator.post(USERS, json={"email": "ADA@example.com", "roles": [VIEWER]})
     assert response.status_code == 201
     assert response.json()["email_verified_at"] is None
     token = await follow_link()
     body = {"token": token, "password": PASSWORD}
-    assert (await administrator.post(f"{AUTH}/accept-invitation", json=body)).status_code == 204
+    assert (await browser.post(f"{AUTH}/accept-invitation", json=body)).status_code == 204
     account = await load(app)
     assert account.email_verified_at is not None
     assert account.roles == [VIEWER]
-    assert (await administrator.post(f"{AUTH}/login", json=CREDENTIALS)).status_code == 200
+    assert (await browser.post(f"{AUTH}/login", json=CREDENTIALS)).status_code == 200
     body = {"token": token, "password": "another long password"}
-    assert (await administrator.post(f"{AUTH}/accept-invitation", json=body)).status_code == 422
+    assert (await browser.post(f"{AUTH}/accept-invitation", json=body)).status_code == 422
 
 
 async def test_an_invitation_of_a_known_address_is_a_conflict(
@@ -95,18 +98,18 @@ async def test_an_invitation_of_a_known_address_is_a_conflict(
 
 
 async def test_a_deactivated_invitation_cannot_be_accepted(
-    administrator: httpx2.AsyncClient, follow_link: FollowLink
+    administrator: httpx2.AsyncClient, browser: httpx2.AsyncClient, follow_link: FollowLink
 ) -> None:
     user = (await administrator.post(USERS, json={"email": ADA})).json()
     body = {"token": await follow_link(), "password": PASSWORD}
     await administrator.post(f"{USERS}/{user['id']}/deactivate")
-    assert (await administrator.post(f"{AUTH}/accept-invitation", json=body)).status_code == 422
+    assert (await browser.post(f"{AUTH}/accept-invitation", json=body)).status_code == 422
 
 
 async def test_roles_are_set_and_apply_at_once(
-    administrator: httpx2.AsyncClient, ada: UserAccount, app: FastAPI
+    administrator: httpx2.AsyncClient, browser: httpx2.AsyncClient, ada: UserAccount, app: FastAPI
 ) -> None:
-    token = (await administrator.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
+    token = (await browser.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
     headers = {"If-Match": '"1"'}
     response = await administrator.patch(
         f"{USERS}/{ada.id}", json={"roles": [VIEWER, VIEWER]}, headers=headers
@@ -141,6 +144,7 @@ async def test_nobody_grants_scopes_that_they_lack(
     ):
         assert response.status_code == 403
         assert "test:own" in response.json()["detail"]
+        assert 'scope="test:own"' in response.headers["WWW-Authenticate"]
     assert (await load(app)).roles == []
 
 
@@ -165,6 +169,7 @@ async def test_nobody_changes_accounts_with_scopes_that_they_lack(
     owner = await create_account(ADA, roles=["test owner"])
     response = await administrator.request(method, f"{USERS}/{owner.id}{path}", json=body)
     assert response.status_code == 403
+    assert 'scope="test:own"' in response.headers["WWW-Authenticate"]
     account = await load(app)
     assert (account.roles, account.deactivated_at) == (["test owner"], None)
 
@@ -221,18 +226,18 @@ async def test_lists_and_invitations_need_their_scope(
 
 
 async def test_a_deactivated_account_loses_its_sessions_until_it_is_activated(
-    administrator: httpx2.AsyncClient, ada: UserAccount
+    administrator: httpx2.AsyncClient, browser: httpx2.AsyncClient, ada: UserAccount
 ) -> None:
-    token = (await administrator.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
+    token = (await browser.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
     headers = {"Authorization": f"Bearer {token}"}
     response = await administrator.post(f"{USERS}/{ada.id}/deactivate")
     assert response.json()["deactivated_at"] is not None
     assert (await administrator.get(f"{AUTH}/me", headers=headers)).status_code == 401
-    assert (await administrator.post(f"{AUTH}/login", json=CREDENTIALS)).status_code == 401
+    assert (await browser.post(f"{AUTH}/login", json=CREDENTIALS)).status_code == 401
     response = await administrator.post(f"{USERS}/{ada.id}/activate")
     assert response.json()["deactivated_at"] is None
     assert (await administrator.get(f"{AUTH}/me", headers=headers)).status_code == 401
-    assert (await administrator.post(f"{AUTH}/login", json=CREDENTIALS)).status_code == 200
+    assert (await browser.post(f"{AUTH}/login", json=CREDENTIALS)).status_code == 200
 
 
 async def test_a_repeated_deactivation_keeps_its_time(
@@ -245,9 +250,9 @@ async def test_a_repeated_deactivation_keeps_its_time(
 
 
 async def test_sessions_of_an_account_can_be_ended(
-    administrator: httpx2.AsyncClient, ada: UserAccount
+    administrator: httpx2.AsyncClient, browser: httpx2.AsyncClient, ada: UserAccount
 ) -> None:
-    token = (await administrator.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
+    token = (await browser.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
     assert (await administrator.delete(f"{USERS}/{ada.id}/sessions")).status_code == 204
     headers = {"Authorization": f"Bearer {token}"}
     assert (await administrator.get(f"{AUTH}/me", headers=headers)).status_code == 401
@@ -255,9 +260,12 @@ async def test_sessions_of_an_account_can_be_ended(
 
 
 async def test_an_account_is_deleted_with_its_sessions(
-    administrator: httpx2.AsyncClient, ada: UserAccount, session_factory: SessionFactory
+    administrator: httpx2.AsyncClient,
+    browser: httpx2.AsyncClient,
+    ada: UserAccount,
+    session_factory: SessionFactory,
 ) -> None:
-    await administrator.post(f"{AUTH}/token", json=CREDENTIALS)
+    await browser.post(f"{AUTH}/token", json=CREDENTIALS)
     response = await administrator.delete(f"{USERS}/{ada.id}", headers={"If-Match": '"7"'})
     assert response.status_code == 412
     assert (await administrator.delete(f"{USERS}/{ada.id}")).status_code == 204

@@ -15,19 +15,20 @@ from uuid_utils.compat import uuid7
 
 from app.core.auth.principal import Principal
 from app.core.auth.requirements import Caller, require
-from app.core.database import SessionFactory
+from app.core.database import SessionDep, SessionFactory
 from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.routing import APIRouter
 from app.core.users.api_keys import authentication, keys
 from app.core.users.api_keys.service import MAX_KEYS
 from app.core.users.authentication import COOKIE
-from app.core.users.jobs import delete_expired
+from app.core.users.confirmation import require_recent_login
 from app.core.users.models import UserAccount, UserApiKey, UserSession
 from app.core.users.passwords.hashes import get_password_hasher
 from tests.conftest import StatementLimit
 from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
+from tests.core.users.conftest import delete_all_expired
 
 KEYS = "/api/v1/auth/api-keys"
 OWNER = uuid7()
@@ -95,6 +96,8 @@ async def test_a_key_is_limited_to_its_scopes(client: httpx2.AsyncClient, create
     response = await client.post("/test/things", headers=bearer(await create()))
     assert response.status_code == 403
     assert "test:write" in response.json()["detail"]
+    challenge = 'Bearer error="insufficient_scope", scope="test:write"'
+    assert response.headers["WWW-Authenticate"] == challenge
 
 
 async def test_a_key_loses_the_scopes_that_its_account_loses(
@@ -186,7 +189,7 @@ async def test_a_key_ends_when_it_expires(
         await session.execute(update(UserApiKey).values(expires_at=utc_now()))
     assert await read_status(client, created) == 401
     async with session_factory.begin() as session:
-        await delete_expired(session)
+        await delete_all_expired(session)
         assert (await session.scalars(select(UserApiKey))).all() == []
 
 
@@ -199,6 +202,17 @@ async def test_a_revoked_key_is_rejected_at_once(
     assert await read_status(client, second) == 200
     assert (await client.delete(KEYS, headers=owner)).status_code == 204
     assert await read_status(client, second) == 401
+
+
+@pytest.mark.parametrize(("ids", "count"), [(None, 2), ([], 0), ([UUID(int=1)], 0)])
+async def test_only_without_ids_all_keys_are_revoked(
+    create: Create, session_factory: SessionFactory, ids: list[UUID] | None, count: int
+) -> None:
+    await create()
+    await create()
+    async with session_factory.begin() as session:
+        assert await keys.revoke_api_keys(session, OWNER, ids=ids) == count
+        assert len((await session.scalars(select(UserApiKey))).all()) == 2 - count
 
 
 async def test_keys_of_deactivated_and_deleted_accounts_are_rejected(
@@ -303,6 +317,14 @@ async def test_the_number_of_keys_is_limited(
     assert (await client.post(KEYS, json=BODY, headers=owner)).status_code == 409
 
 
+def is_not_accepted(response: httpx2.Response) -> bool:
+    return (
+        response.status_code == 403
+        and "API keys are not accepted" in response.json()["detail"]
+        and response.headers.get("WWW-Authenticate") == 'Bearer error="insufficient_scope"'
+    )
+
+
 def account_operations(app: FastAPI) -> list[tuple[str, str]]:
     paths = app.openapi()["paths"]
     return [
@@ -328,16 +350,25 @@ async def test_no_operation_on_accounts_accepts_keys(
     for method, path in operations:
         url = "/".join(str(UUID(int=1)) if "_id" in part else part for part in path.split("/"))
         response = await client.request(method, url, headers=bearer(created))
-        assert response.status_code == 403, (method, path)
-        assert "API keys are not accepted" in response.json()["detail"]
+        assert is_not_accepted(response), (method, path)
 
 
 async def test_an_operation_without_a_scope_does_not_accept_keys(
     client: httpx2.AsyncClient, create: Create, owner: dict[str, str]
 ) -> None:
     assert (await client.get("/test/caller", headers=owner)).status_code == 200
-    response = await client.get("/test/caller", headers=bearer(await create()))
-    assert response.status_code == 403
+    assert is_not_accepted(await client.get("/test/caller", headers=bearer(await create())))
+
+
+async def test_a_service_that_needs_a_recent_login_does_not_accept_keys(
+    client: httpx2.AsyncClient, create: Create, app: FastAPI, owner: dict[str, str]
+) -> None:
+    @app.post("/test/sensitive", dependencies=[require("test:read")])
+    async def change(session: SessionDep, caller: Caller) -> None:
+        await require_recent_login(session, caller)
+
+    assert (await client.post("/test/sensitive", headers=owner)).status_code == 200
+    assert is_not_accepted(await client.post("/test/sensitive", headers=bearer(await create())))
 
 
 def add_scoped_operations(app: FastAPI) -> None:

@@ -2,21 +2,35 @@
 
 from datetime import timedelta
 
-from sqlalchemy import func, select
+import pytest
+from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy.sql.elements import BooleanClauseList
+from sqlalchemy.sql.operators import or_
+from sqlalchemy.sql.visitors import iterate
 
 from app.core.database import SessionFactory
+from app.core.jobs import enqueue
 from app.core.jobs.schedules import SCHEDULES
-from app.core.models import utc_now
+from app.core.models import Base, utc_now
+from app.core.users import expired_rows
+from app.core.users.expired_rows import CONDITIONS, TABLES
 from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserSession, UserThrottle, UserToken
+from tests.core.jobs.fixtures import JobRunner
 
 
-async def test_expired_rows_are_deleted(ada: UserAccount, session_factory: SessionFactory) -> None:
+async def test_expired_rows_are_deleted_in_batches(
+    ada: UserAccount,
+    session_factory: SessionFactory,
+    jobs: JobRunner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(expired_rows, "BATCH", 2)
     now = utc_now()
     past, future, long_ago = now - timedelta(1), now + timedelta(1), now - timedelta(8)
     async with session_factory.begin() as session:
         for number, (expires_at, seen_at) in enumerate(
-            [(future, now), (past, now), (future, long_ago)]
+            [(future, now), *[(past, now)] * 4, (future, long_ago)]
         ):
             session.add(
                 UserSession(
@@ -34,10 +48,42 @@ async def test_expired_rows_are_deleted(ada: UserAccount, session_factory: Sessi
             session.add(
                 UserThrottle(key_hash=key, attempts=1, retry_at=updated_at, updated_at=updated_at)
             )
-    async with session_factory.begin() as session:
-        await delete_expired(session)
+        await enqueue(session, delete_expired)
+    ran = await jobs.run()
+    async with session_factory() as session:
         for model in (UserSession, UserToken, UserThrottle, UserAccount):
             assert await session.scalar(select(func.count()).select_from(model)) == 1
+    # Three batches of sessions: two full ones, and the rest.
+    assert ran.count("users.delete_expired_rows") == len(TABLES) + 2
+
+
+async def test_each_table_is_cleaned_by_a_job_of_its_own(
+    session_factory: SessionFactory, jobs: JobRunner
+) -> None:
+    """One that fails keeps no other from being cleaned."""
+    async with session_factory.begin() as session:
+        await delete_expired(session)
+    assert sorted(arguments["table"] for _, arguments in await jobs.waiting()) == sorted(TABLES)
+
+
+def test_all_rows_that_expire_are_deleted() -> None:
+    expiring = {
+        name
+        for name, table in Base.metadata.tables.items()
+        if name.startswith("user_") and "expires_at" in table.columns
+    }
+    assert expiring < TABLES.keys()
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_expired_rows_are_found_by_an_index(table: Table) -> None:
+    indexed = {next(iter(index.columns)) for index in table.indexes}
+    condition = CONDITIONS[table]()
+    branches: list[ColumnElement[bool]] = [condition]
+    if isinstance(condition, BooleanClauseList) and condition.operator is or_:
+        branches = [*condition.clauses]
+    for branch in branches:
+        assert indexed & {*iterate(branch)}, f"{table}: no index for {branch}"
 
 
 def test_expired_rows_are_deleted_every_day() -> None:

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from app.core.mail.mails import TEMPLATES, render
 from app.core.settings import PROJECT_ROOT, SettingsError
-from app.core.users.links import LINKS, link_url
+from app.core.users.links import LINKS, format_duration, link_url
 from app.core.users.one_time_tokens import Purpose
 from app.core.users.settings import get_users_settings
-from tests.core.users.conftest import Configure
+from tests.core.users.conftest import ADA, AUTH, Configure, CreateAccount, ReadMail
 
 FOLDER = PROJECT_ROOT / "app" / "core" / "users" / "mails"
 CONTEXT: dict[str, object] = {
@@ -17,7 +18,7 @@ CONTEXT: dict[str, object] = {
     "url": "https://app.example.com/page#token=x&y",
     "email": "ada@example.com",
     "new_email": "<b>bob@example.com</b>",
-    "hours": 1,
+    "lifetime": "1 day",
     "provider": "<b>Corp</b>",
     "name": "<b>Backup</b>",
     "prefix": "app_key_1f09c3d7",
@@ -36,6 +37,38 @@ def test_each_mail_has_a_subject_and_both_forms(path: Path) -> None:
     assert "<b>" not in html
     assert ("https://" in text) == ("https://" in html)
     assert all(len(line) <= 100 for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (60, "1 minute"),
+        (900, "15 minutes"),
+        (3599, "59 minutes"),
+        (3600, "1 hour"),
+        (5400, "1 hour 30 minutes"),
+        (7200, "2 hours"),
+        (86400, "1 day"),
+        (7 * 86400, "7 days"),
+        (90061, "1 day 1 hour 1 minute"),
+    ],
+)
+def test_durations_are_written_out(seconds: int, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+async def test_a_mail_states_the_lifetime_of_its_link(
+    client: httpx2.AsyncClient,
+    create_account: CreateAccount,
+    configure: Configure,
+    read_mail: ReadMail,
+) -> None:
+    configure(reset_lifetime=900)
+    await create_account()
+    await client.post(f"{AUTH}/forgot-password", json={"email": ADA})
+    mail = await read_mail()
+    for form in (mail.text, mail.html):
+        assert "The link works once, within 15 minutes." in form
 
 
 def test_each_link_has_a_mail() -> None:

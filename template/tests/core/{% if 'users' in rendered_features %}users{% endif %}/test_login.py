@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from datetime import timedelta
 
 import httpx2
 import pytest
@@ -127,6 +128,33 @@ async def test_a_login_ends_the_session_of_the_cookie(
     assert await count_sessions(session_factory) == 1
 
 
+@pytest.mark.parametrize("operation", ["login", "token"])
+async def test_a_login_ends_the_session_of_the_bearer_token(
+    client: httpx2.AsyncClient,
+    ada: UserAccount,
+    session_factory: SessionFactory,
+    operation: str,
+) -> None:
+    old = (await client.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
+    headers = {"Authorization": f"Bearer {old}"}
+    await client.post(f"{AUTH}/{operation}", json=WRONG, headers=headers)
+    assert (await client.get(f"{AUTH}/me", headers=headers)).status_code == 200
+    response = await client.post(f"{AUTH}/{operation}", json=CREDENTIALS, headers=headers)
+    assert response.status_code == 200
+    assert response.json().get("token") != old
+    assert await count_sessions(session_factory) == 1
+    client.cookies.clear()
+    assert (await client.get(f"{AUTH}/me", headers=headers)).status_code == 401
+
+
+async def test_a_login_for_a_bearer_token_keeps_the_session_of_the_cookie(
+    logged_in: httpx2.AsyncClient,
+) -> None:
+    """A page that gets a token for a program stays logged in."""
+    await logged_in.post(f"{AUTH}/token", json=CREDENTIALS)
+    assert (await logged_in.get(f"{AUTH}/me")).status_code == 200
+
+
 async def test_a_failed_login_does_not_end_the_session(logged_in: httpx2.AsyncClient) -> None:
     await logged_in.post(f"{AUTH}/login", json=WRONG)
     assert (await logged_in.get(f"{AUTH}/me")).status_code == 200
@@ -147,6 +175,27 @@ async def test_beyond_the_limit_the_least_used_session_ends(
         for token in tokens
     ]
     assert statuses == [401, 401, 200, 200]
+
+
+async def test_sessions_that_have_ended_do_not_use_the_limit(
+    client: httpx2.AsyncClient,
+    ada: UserAccount,
+    session_factory: SessionFactory,
+    configure: Configure,
+) -> None:
+    configure(session_limit=2)
+    now = utc_now()
+    ended = {"last_seen_at": now, "expires_at": now}
+    idle = {"last_seen_at": now - timedelta(days=8), "expires_at": now + timedelta(days=1)}
+    # Used before the one that has ended.
+    live = {"last_seen_at": now - timedelta(hours=1), "expires_at": now + timedelta(days=1)}
+    async with session_factory.begin() as session:
+        for name, times in {"ended": ended, "idle": idle, "live": live}.items():
+            session.add(UserSession(user_id=ada.id, token_hash=name, user_agent=name, **times))
+    headers = {"User-Agent": "new"}
+    assert (await client.post(f"{AUTH}/login", json=CREDENTIALS, headers=headers)).is_success
+    async with session_factory() as session:
+        assert {*await session.scalars(select(UserSession.user_agent))} == {"live", "new"}
 
 
 async def test_a_login_renews_hashes_with_old_parameters(

@@ -71,13 +71,33 @@ async def test_a_deactivated_account_is_left_alone(
     assert (await load(app)).roles == []
 
 
+@pytest.mark.parametrize("api_keys", [False, True], ids=["sessions", "sessions and keys"])
 @pytest.mark.parametrize(("email", "all_"), [(ADA, False), (None, True)], ids=["one", "all"])
-async def test_sessions_can_be_ended(
-    logged_in: httpx2.AsyncClient, session_factory: SessionFactory, email: str | None, all_: bool
+async def test_sessions_and_keys_can_be_ended(
+    client: httpx2.AsyncClient,
+    create_account: CreateAccount,
+    session_factory: SessionFactory,
+    email: str | None,
+    all_: bool,
+    api_keys: bool,
 ) -> None:
+    await create_account(roles=["viewer"])
+    await create_account("bob@example.com", roles=["viewer"])
+    headers, keys = [], []
+    for address in (ADA, "bob@example.com"):
+        credentials = CREDENTIALS | {"email": address}
+        token = (await client.post(f"{AUTH}/token", json=credentials)).json()["token"]
+        headers.append({"Authorization": f"Bearer {token}"})
+        body = {"name": "Backup", "scopes": ["item:read"]}
+        created = await client.post(f"{AUTH}/api-keys", json=body, headers=headers[-1])
+        keys.append({"Authorization": f"Bearer {created.json()['key']}"})
     async with session_factory.begin() as session:
-        await end(session, Namespace(email=email, all=all_))
-    assert (await logged_in.get(f"{AUTH}/me")).status_code == 401
+        message = await end(session, Namespace(email=email, all=all_, api_keys=api_keys))
+    assert ("keys" in message) == api_keys
+    of_sessions = [(await client.get(f"{AUTH}/me", headers=each)).status_code for each in headers]
+    assert of_sessions == [401, 401 if all_ else 200]
+    of_keys = [(await client.get("/api/v1/items", headers=each)).status_code for each in keys]
+    assert of_keys == [401 if api_keys else 200, 401 if api_keys and all_ else 200]
 
 
 @pytest.mark.parametrize(("email", "all_"), [(ADA, True), (None, False), ("x@y.z", False)])
@@ -86,7 +106,7 @@ async def test_the_accounts_whose_sessions_end_are_named(
 ) -> None:
     async with session_factory.begin() as session:
         with pytest.raises(SystemExit):
-            await end(session, Namespace(email=email, all=all_))
+            await end(session, Namespace(email=email, all=all_, api_keys=False))
 
 
 @pytest.mark.process
@@ -103,4 +123,7 @@ def test_the_command_prints_the_link(empty_database: URL) -> None:
     created = run("app.manage_users", "create-administrator", "Ada@Example.com")
     assert created.returncode == 0, created.stderr
     assert "https://app.example.com/accept-invitation#token=invitation_" in created.stdout
+    assert "within 7 days" in created.stdout
+    ended = run("app.manage_users", "end-sessions", "ada@example.com", "--api-keys")
+    assert ended.stdout == "The sessions have ended, and the API keys are revoked.\n"
     assert run("app.manage_users", "create-administrator", "ada").returncode == 2

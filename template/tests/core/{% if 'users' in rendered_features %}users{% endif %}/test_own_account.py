@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeAlias
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -15,6 +15,7 @@ from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.users.authentication import COOKIE
 from app.core.users.models import UserAccount, UserSession, UserToken
+from app.core.users.sessions import end_sessions
 from tests.conftest import connect
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
@@ -130,9 +131,23 @@ async def test_ending_other_sessions_needs_a_recent_login(
     assert (await logged_in.delete(f"{AUTH}/sessions/{current['id']}")).status_code == 204
 
 
+@pytest.mark.parametrize(("ids", "count"), [(None, 2), ([], 0), ([UUID(int=1)], 0)])
+async def test_only_without_ids_all_sessions_end(
+    logged_in: httpx2.AsyncClient,
+    ada: UserAccount,
+    session_factory: SessionFactory,
+    ids: list[UUID] | None,
+    count: int,
+) -> None:
+    await create_token(logged_in)
+    async with session_factory.begin() as session:
+        assert await end_sessions(session, ada.id, ids=ids) == count
+        assert len((await session.scalars(select(UserSession))).all()) == 2 - count
+
+
 async def test_logout_everywhere_ends_all_sessions(logged_in: httpx2.AsyncClient) -> None:
     token = await create_token(logged_in)
-    response = await logged_in.post(f"{AUTH}/logout-everywhere")
+    response = await logged_in.post(f"{AUTH}/logout-everywhere", json={})
     assert response.status_code == 204
     assert "Max-Age=0" in response.headers["Set-Cookie"]
     assert (await logged_in.get(f"{AUTH}/me", headers=token)).status_code == 401
@@ -288,6 +303,7 @@ SENSITIVE: list[tuple[str, dict[str, Any], int]] = [
     ("change-email", {"email": BOB}, 202),
     ("deactivate", {}, 204),
     ("delete-account", {}, 204),
+    ("logout-everywhere", {}, 204),
 ]
 
 

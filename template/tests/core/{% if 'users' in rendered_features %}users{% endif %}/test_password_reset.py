@@ -9,6 +9,7 @@ from app.core.database import SessionFactory
 from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.users.models import UserAccount, UserToken
+from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
     ADA,
@@ -158,3 +159,22 @@ async def test_links_start_with_the_setting_and_not_with_the_host_of_the_request
     mail = await read_mail()
     assert "https://app.example.com/reset-password#token=" in mail.text
     assert "evil" not in mail.text + mail.html
+
+
+async def test_a_reset_replaces_an_expired_invitation(
+    client: httpx2.AsyncClient,
+    app: FastAPI,
+    session_factory: SessionFactory,
+    authorize: Authorize,
+    follow_link: FollowLink,
+) -> None:
+    headers = await authorize("user:write")
+    await client.post("/api/v1/users", json={"email": ADA}, headers=headers)
+    body = {"token": await follow_link(), "password": PASSWORD}
+    async with session_factory.begin() as session:
+        await session.execute(update(UserToken).values(expires_at=utc_now()))
+    assert (await client.post(f"{AUTH}/accept-invitation", json=body)).status_code == 422
+    await request_link(client)
+    assert (await reset(client, await follow_link())).status_code == 204
+    assert await log_in(client, NEW_PASSWORD) == 200
+    assert (await load(app)).email_verified_at is not None

@@ -6,15 +6,18 @@ from datetime import timedelta
 
 import httpx2
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import ExceptionContext, delete, event, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import SessionFactory, create_session_factory
 from app.core.jobs.models import QueuedJob
 from app.core.models import utc_now
+from app.core.users.accounts import lock_account
 from app.core.users.models import UserAccount, UserSession, UserThrottle, UserToken
 from app.core.users.one_time_tokens import Purpose, new_one_time_token
 from app.core.users.passwords.hashes import get_password_hasher
+from app.core.users.sessions import Device, start_session
+from app.core.users.throttling.limits import key_hash
 from app.core.users.throttling.throttle import Throttle
 from app.core.users.tokens import hash_token
 from tests.core.users.conftest import (
@@ -75,6 +78,86 @@ async def test_wrong_current_passwords_count_as_failed_logins(
     ]
     assert statuses == [403] * 5 + [429]
     assert (await log_in(logged_in, PASSWORD)).status_code == 429
+
+
+async def test_right_current_passwords_are_not_counted(
+    logged_in: httpx2.AsyncClient, configure: Configure
+) -> None:
+    configure(mails=100)
+    body = {"email": "new@example.com", "current_password": PASSWORD}
+    statuses = [
+        (await logged_in.post(f"{AUTH}/change-email", json=body)).status_code for _ in range(7)
+    ]
+    assert statuses == [202] * 7
+    assert (await log_in(logged_in, PASSWORD)).status_code == 200
+
+
+async def test_right_current_passwords_do_not_forgive_wrong_ones_of_the_address(
+    logged_in: httpx2.AsyncClient, configure: Configure
+) -> None:
+    configure(login_attempts_by_address=3, mails=100)
+    statuses = []
+    for number in range(4):
+        wrong = {"email": f"{number}@example.com", "password": "wrong"}
+        statuses.append((await logged_in.post(f"{AUTH}/login", json=wrong)).status_code)
+        right = {"email": "new@example.com", "current_password": PASSWORD}
+        response = await logged_in.post(f"{AUTH}/change-email", json=right)
+        statuses.append(response.status_code)
+    assert statuses == [401, 202, 401, 202, 401, 429, 429, 429]
+
+
+async def test_right_passwords_of_logins_that_fail_later_are_not_counted(
+    lenient_client: httpx2.AsyncClient,
+    session_factory: SessionFactory,
+    ada: UserAccount,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("app.core.users.passwords.login.complete_login", None)
+        statuses = [(await log_in(lenient_client, PASSWORD)).status_code for _ in range(7)]
+    assert statuses == [500] * 7
+    assert (await log_in(lenient_client, PASSWORD)).status_code == 200
+
+
+async def test_right_passwords_of_deactivated_accounts_are_throttled_as_wrong_ones(
+    client: httpx2.AsyncClient, create_account: CreateAccount
+) -> None:
+    """Otherwise, attackers would learn that they are right."""
+    await create_account(deactivated_at=utc_now())
+    statuses = [(await log_in(client, PASSWORD)).status_code for _ in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+
+
+async def test_parallel_logins_from_one_address_do_not_deadlock(
+    client: httpx2.AsyncClient,
+    engine: AsyncEngine,
+    create_account: CreateAccount,
+    configure: Configure,
+) -> None:
+    """Each counts, and forgives, attempts of an account and of the address they share."""
+    configure(login_attempts=100, login_attempts_by_address=100, hash_queue=100)
+    of_address = key_hash("login from 127.0.0.1")
+    addresses = [f"{number}@example.com" for number in range(20)]
+    later = [key_hash(f"login as {email}") > of_address for email in addresses]
+    # One account whose row is locked before that of the address, and one after it.
+    emails = [addresses[later.index(False)], addresses[later.index(True)]]
+    bodies = [{"email": email, "password": PASSWORD} for email in emails]
+    for email, body in zip(emails, bodies, strict=True):
+        await create_account(email)
+        assert (await client.post(f"{AUTH}/token", json=body)).status_code == 200
+    errors: list[BaseException] = []
+
+    def see(context: ExceptionContext) -> None:
+        errors.append(context.original_exception)
+
+    event.listen(engine.sync_engine, "handle_error", see)
+    try:
+        requests = [client.post(f"{AUTH}/token", json=body) for body in bodies * 12]
+        statuses = {response.status_code for response in await asyncio.gather(*requests)}
+    finally:
+        event.remove(engine.sync_engine, "handle_error", see)
+    assert statuses == {200}
+    assert errors == []
 
 
 async def test_parallel_guesses_cannot_outrun_the_counter(
@@ -163,6 +246,34 @@ async def test_no_login_with_the_old_password_survives_a_reset(
     logins = [client.post(f"{AUTH}/token", json=CREDENTIALS) for _ in range(4)]
     responses = await asyncio.gather(*logins[:2], reset, *logins[2:])
     assert responses[2].status_code == 204
+    assert await count(session_factory, UserSession) == 0
+
+
+async def test_a_session_that_ended_meanwhile_sets_no_password(
+    logged_in: httpx2.AsyncClient, ada: UserAccount, session_factory: SessionFactory
+) -> None:
+    """The new password would start a session, after the owner has ended all of them."""
+    body = {"current_password": PASSWORD, "password": NEW_PASSWORD}
+    async with session_factory.begin() as session:
+        await lock_account(session, ada.id)
+        request = asyncio.create_task(logged_in.post(f"{AUTH}/change-password", json=body))
+        await asyncio.sleep(0.5)
+        await session.execute(delete(UserSession))
+    assert (await request).status_code == 401
+    assert await count(session_factory, UserSession) == 0
+    assert (await log_in(logged_in, PASSWORD)).status_code == 200
+
+
+async def test_a_login_that_all_sessions_end_after_ends_too(
+    logged_in: httpx2.AsyncClient, ada: UserAccount, session_factory: SessionFactory
+) -> None:
+    """It had the lock of the account first."""
+    async with session_factory.begin() as session:
+        await lock_account(session, ada.id)
+        request = asyncio.create_task(logged_in.post(f"{AUTH}/logout-everywhere", json={}))
+        await asyncio.sleep(0.5)
+        await start_session(session, ada.id, Device())
+    assert (await request).status_code == 204
     assert await count(session_factory, UserSession) == 0
 
 

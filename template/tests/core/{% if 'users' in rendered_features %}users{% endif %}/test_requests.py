@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -30,7 +31,12 @@ CREDENTIAL = {
     "id": "AA",
     "rawId": "AA",
     "type": "public-key",
-    "response": {"clientDataJSON": "AA", "authenticatorData": "AA", "signature": "AA"},
+    "response": {
+        "clientDataJSON": "AA",
+        "authenticatorData": "AA",
+        "signature": "AA",
+        "userHandle": "AA",
+    },
 }
 NEW_CREDENTIAL = CREDENTIAL | {"response": {"clientDataJSON": "AA", "attestationObject": "AA"}}
 BODIES: dict[str, dict[str, Any]] = {
@@ -46,6 +52,7 @@ BODIES: dict[str, dict[str, Any]] = {
     f"{AUTH}/change-email": {"email": "bob@example.com"},
     f"{AUTH}/deactivate": {},
     f"{AUTH}/delete-account": {},
+    f"{AUTH}/logout-everywhere": {},
     f"{AUTH}/api-keys": {"name": "Backup", "scopes": ["user:write"]},
     f"{AUTH}/identities": {"provider": "corp"},
     f"{AUTH}/second-factor": SECOND_FACTOR,
@@ -60,7 +67,6 @@ BODIES: dict[str, dict[str, Any]] = {
 # Operations without a body.
 WITHOUT_BODY = {
     f"{AUTH}/logout",
-    f"{AUTH}/logout-everywhere",
     f"{AUTH}/passkey-options",
     f"{AUTH}/second-factors/passkeys/options",
     f"{AUTH}/second-factors/recovery-codes",
@@ -87,6 +93,17 @@ PUBLIC = {
     "start_provider_login",
     "verify_email",
 }
+
+
+# A character alone is not Base64.
+TEXTS = ["", "A", "\0", "\ud800", "A" * 10_000, "😀", "é", "²"]
+
+
+def with_texts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return copies of a body, each with one of TEXTS instead of one of its values."""
+    for field, value in body.items():
+        values = [*TEXTS, *(with_texts(value) if isinstance(value, dict) else ())]
+        yield from (body | {field: changed} for changed in values)
 
 
 def operations(app: FastAPI) -> list[tuple[str, str, dict[str, Any]]]:
@@ -116,6 +133,18 @@ async def test_unknown_fields_are_rejected(
     assert response.json()["errors"] == [
         {"location": ["body", field], "reason": "Extra inputs are not permitted"}
     ]
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_no_text_is_a_server_error(
+    client: httpx2.AsyncClient, authorize: Authorize, path: str
+) -> None:
+    for body in with_texts(BODIES[path]):
+        # Some operations end the session.
+        headers = await authorize(permissions.WRITE) | {"Content-Type": "application/json"}
+        # Escapes surrogates, which the client's own encoder rejects.
+        response = await client.post(path, content=json.dumps(body), headers=headers)
+        assert response.status_code < 500, body
 
 
 @pytest.mark.parametrize("path", [f"{AUTH}/sign-up", f"{AUTH}/login", f"{AUTH}/verify-email"])

@@ -10,7 +10,6 @@ from sqlalchemy import func, select, update
 from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.users.models import UserAccount, UserThrottle
-from app.core.users.throttling.counts import delete_expired_counts
 from app.core.users.throttling.limits import Limit, throttled_address
 from app.core.users.throttling.throttle import (
     TooManyRequestsError,
@@ -22,6 +21,7 @@ from tests.core.users.conftest import (
     NEW_PASSWORD,
     Configure,
     FollowLink,
+    delete_all_expired,
     from_address,
 )
 
@@ -222,7 +222,7 @@ async def test_counts_that_are_forgotten_are_deleted(
     await log_in(client, "other@example.com")
     async with session_factory.begin() as session:
         before = await session.scalar(select(func.count()).select_from(UserThrottle))
-        await delete_expired_counts(session)
+        await delete_all_expired(session)
         after = await session.scalar(select(func.count()).select_from(UserThrottle))
     assert (before, after) == (3, 2)
 

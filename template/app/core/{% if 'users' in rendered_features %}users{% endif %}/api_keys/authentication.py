@@ -25,6 +25,8 @@ HAS_SCOPE = "has_required_scope"
 class SessionRequiredError(ForbiddenError):
     """The operation does not accept API keys."""
 
+    headers = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+
     def __init__(self) -> None:
         super().__init__("API keys are not accepted for this operation; log in instead.")
 

@@ -39,15 +39,12 @@ async def touch_api_key(sessions: SessionFactory, key_id: UUID) -> None:
         await session.execute(statement)
 
 
-async def revoke_api_keys(session: Session, user_id: UUID, *, ids: Collection[UUID] = ()) -> int:
-    """Delete the keys of an account, all of them or those in `ids`; return their number."""
+async def revoke_api_keys(
+    session: Session, user_id: UUID, *, ids: Collection[UUID] | None = None
+) -> int:
+    """Delete the keys of an account, all of them if `ids` is None; return their number."""
     statement = delete(KEY).where(KEY.c.user_id == user_id)
-    if ids:
+    if ids is not None:
         statement = statement.where(KEY.c.id.in_(ids))
     result = await session.execute(statement)
     return int(getattr(result, "rowcount", 0))
-
-
-async def delete_expired_api_keys(session: Session) -> None:
-    """Delete the rows of keys that have expired."""
-    await session.execute(delete(KEY).where(KEY.c.expires_at <= utc_now()))

@@ -6,13 +6,14 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from app.core.auth.audit import audit
-from app.core.auth.errors import MissingScopeError, UnauthorizedError
+from app.core.auth.audit import audit_after_commit
+from app.core.auth.errors import MissingScopeError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
 from app.core.models import utc_now
-from app.core.users.accounts import find_own, lock_account
+from app.core.users.account_locks import lock_own_account
+from app.core.users.accounts import find_own
 from app.core.users.api_keys.keys import KEY, new_api_key, revoke_api_keys
 from app.core.users.api_keys.schemas import UserApiKeyCreate
 from app.core.users.api_keys.settings import get_api_key_settings
@@ -41,16 +42,16 @@ class ApiKeyService:
     ) -> tuple[UserApiKey, str]:
         """Return a new key's row, and the key, which is stored nowhere.
 
-        Raises what `confirm` raises, MissingScopeError for scopes that the caller lacks,
-        InvalidError for an expiry that is past or too late, and ConflictError if the account has
-        MAX_KEYS keys.
+        Raises what `confirm` and `lock_own_account` raise, MissingScopeError for scopes that the
+        caller lacks, InvalidError for an expiry that is past or too late, and ConflictError if the
+        account has MAX_KEYS keys.
         """
-        await confirm(throttle, self.caller, await find_own(self.session, self.caller), password)
+        own = await find_own(self.session, self.caller)
+        await confirm(self.session, throttle, self.caller, own, password)
         if missing := {*data.scopes} - self.caller.scopes:
             raise MissingScopeError(missing)
         expires_at = check_expiry(data.expires_at)
-        if (account := await lock_account(self.session, self.user_id)) is None:
-            raise UnauthorizedError("The account was deactivated.", invalid_token=True)
+        account = await lock_own_account(self.session, self.caller)
         await self._check_number()
         row, key = await self._insert(data, expires_at)
         await self._notify(account.email, row)
@@ -68,18 +69,24 @@ class ApiKeyService:
         )
         self.session.add(row)
         await self.session.flush()
-        audit("API key created", api_key_id=str(row.id), scopes=row.scopes, expires_at=expires_at)
+        audit_after_commit(
+            self.session,
+            "API key created",
+            api_key_id=str(row.id),
+            scopes=row.scopes,
+            expires_at=expires_at,
+        )
         return row, key
 
     async def delete(self, key_id: UUID) -> None:
         """Revoke a key. Raises NotFoundError, also for a key of another account."""
         if not await revoke_api_keys(self.session, self.user_id, ids=[key_id]):
             raise NotFoundError("API key", key_id)
-        audit("API key revoked", api_key_id=str(key_id))
+        audit_after_commit(self.session, "API key revoked", api_key_id=str(key_id))
 
     async def delete_all(self) -> None:
         number = await revoke_api_keys(self.session, self.user_id)
-        audit("all API keys revoked", number=number)
+        audit_after_commit(self.session, "all API keys revoked", number=number)
 
     async def _check_number(self) -> None:
         valid = (KEY.c.user_id == self.user_id, KEY.c.expires_at > utc_now())

@@ -1,4 +1,8 @@
-"""Challenges: random, answered once, within minutes, by the account or the session that asked."""
+"""Challenges: random, good for one success within minutes, of the account or session that asked.
+
+An answer that fails leaves its challenge valid, since its transaction is rolled back; nobody can
+guess a signature, and guesses of codes are counted in `app.core.users.factors.guesses`.
+"""
 
 from datetime import timedelta
 from typing import Any, cast
@@ -35,7 +39,10 @@ async def use_challenge(
     user_id: UUID | None = None,
     session_id: UUID | None = None,
 ) -> bool:
-    """Return whether a challenge is valid, and delete it; of two parallel answers, one fails."""
+    """Return whether a challenge is valid, and delete it; of two parallel answers, one fails.
+
+    Not in a transaction of its own: a request that is retried after a deadlock needs it again.
+    """
     statement = delete(CHALLENGE).where(
         CHALLENGE.c.challenge_hash == hash_token(challenge),
         CHALLENGE.c.purpose == purpose,
@@ -55,7 +62,3 @@ async def delete_challenges(
     if session_id is not None:
         statement = statement.where(CHALLENGE.c.session_id == session_id)
     await session.execute(statement)
-
-
-async def delete_expired_challenges(session: Session) -> None:
-    await session.execute(delete(CHALLENGE).where(CHALLENGE.c.expires_at <= utc_now()))

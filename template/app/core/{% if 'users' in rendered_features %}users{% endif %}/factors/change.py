@@ -3,22 +3,20 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import delete, exists, false, not_, or_, select
+from sqlalchemy import delete, false, not_, or_
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.auth.principal import Principal
 from app.core.database import Session
 from app.core.errors import ConflictError
-from app.core.users.accounts import lock_account
-from app.core.users.authentication import invalid_credentials
-from app.core.users.confirmation import LoginRequiredError, require_recent_login, session_id
+from app.core.users.account_locks import lock_own_account
+from app.core.users.confirmation import check_recent_login, session_id
 from app.core.users.factors.challenges import delete_challenges
 from app.core.users.factors.recovery_codes import delete_recovery_codes, replace_recovery_codes
 from app.core.users.factors.second_factors import list_methods
 from app.core.users.factors.settings import get_factor_settings
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
-from app.core.users.methods import has_second_factor
 from app.core.users.models import UserAccount
 from app.core.users.sessions import SESSION, Device
 
@@ -54,21 +52,13 @@ class FactorChange:
     async def authorize(self) -> tuple[UserAccount, list[str]]:
         """Return the caller's account, locked, and the names of its factors.
 
-        Raises LoginRequiredError unless its recent login has proved one, if there is any.
+        Raises LoginRequiredError unless its recent login has proved one, if there is any, and what
+        `lock_own_account` raises.
         """
-        require_recent_login(self.principal)
-        account = await lock_account(self.session, self.user_id)
-        # The session may have ended while this request waited for the lock.
-        if account is None or not await self._session_exists():
-            raise invalid_credentials()
+        account = await lock_own_account(self.session, self.principal)
         methods = await list_methods(self.session, account.id)
-        if methods and not has_second_factor(self.principal.claims["methods"]):
-            raise LoginRequiredError
+        check_recent_login(self.principal, methods)
         return account, methods
-
-    async def _session_exists(self) -> bool:
-        mine = exists().where(SESSION.c.id == session_id(self.principal))
-        return bool(await self.session.scalar(select(mine)))
 
     async def complete(
         self, account: UserAccount, method: str, before: list[str], factor: str
@@ -84,7 +74,9 @@ class FactorChange:
             methods=[*proved],
             authenticated_at=self.principal.claims["authenticated_at"],
         )
-        audit("second factor added", user_id=self.principal.id, method=method)
+        audit_after_commit(
+            self.session, "second factor added", user_id=self.principal.id, method=method
+        )
         await send_notice(self.session, account.email, "second_factor_added", factor=factor)
         return Added(token, codes)
 
@@ -95,7 +87,9 @@ class FactorChange:
                 raise ConflictError("A second factor is required; add another one first.")
             await delete_recovery_codes(self.session, account.id)
         await self._end_sessions(account, keeps_own=True)
-        audit("second factor removed", user_id=self.principal.id, method=method)
+        audit_after_commit(
+            self.session, "second factor removed", user_id=self.principal.id, method=method
+        )
         await send_notice(self.session, account.email, "second_factor_removed", factor=factor)
 
     async def _end_sessions(self, account: UserAccount, *, keeps_own: bool) -> None:

@@ -3,17 +3,18 @@
 from typing import Any
 from uuid import UUID
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
-from app.core.users.confirmation import session_id
+from app.core.users.confirmation import LoginRequiredError, require_recent_login, session_id
 from app.core.users.factors import passkeys, webauthn_ceremonies
 from app.core.users.factors.change import Added, FactorChange
 from app.core.users.factors.encryption import UndecryptableError
 from app.core.users.factors.recovery_codes import replace_recovery_codes
+from app.core.users.factors.second_factors import list_methods
 from app.core.users.factors.totp import confirm_totp, delete_totp, provisioning_uri, start_totp
 from app.core.users.factors.webauthn_ceremonies import CeremonyError, Options
 from app.core.users.jobs import send_notice
-from app.core.users.methods import PASSKEY, TOTP
+from app.core.users.methods import PASSKEY, TOTP, has_second_factor
 from app.core.users.throttling.throttle import Throttle
 
 
@@ -42,7 +43,11 @@ class FactorChanges(FactorChange):
 
     async def confirm_totp(self, throttle: Throttle, code: str) -> Added:
         """Activate the app whose code this is. Raises WrongCodeError, TooManyRequestsError."""
-        session_id(self.principal)
+        # Before the code is counted: whoever may not add an app must not delay the owner's codes.
+        require_recent_login(self.principal)
+        factors = await list_methods(self.session, self.user_id)
+        if factors and not has_second_factor(self.principal.claims["methods"]):
+            raise LoginRequiredError
         await throttle.count_second_factor(self.user_id)
         account, methods = await self.authorize()
         if not await confirm_totp(self.session, account.id, code):
@@ -94,6 +99,6 @@ class FactorChanges(FactorChange):
         if not methods:
             raise ConflictError("Add an authenticator app or a passkey first.")
         codes = await replace_recovery_codes(self.session, account.id)
-        audit("recovery codes replaced", user_id=self.principal.id)
+        audit_after_commit(self.session, "recovery codes replaced", user_id=self.principal.id)
         await send_notice(self.session, account.email, "recovery_codes_replaced")
         return codes

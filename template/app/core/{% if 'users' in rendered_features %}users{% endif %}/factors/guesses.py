@@ -33,10 +33,15 @@ IS_VALID = (
 )
 COUNT = update(CHALLENGE).where(*IS_VALID).values(attempts=CHALLENGE.c.attempts + 1)
 FAILURES = select(ACCOUNT.c.code_failures).where(ACCOUNT.c.id == bindparam("wanted"))
+# The number is in no representation of an account, whose version would have to change, too.
+UNCHANGED = {"updated_at": ACCOUNT.c.updated_at}
 COUNT_FAILURE = (
     update(ACCOUNT)
     .where(ACCOUNT.c.id == bindparam("wanted"), ACCOUNT.c.code_failures < MAX_FAILURES)
-    .values(code_failures=ACCOUNT.c.code_failures + 1)
+    .values(code_failures=ACCOUNT.c.code_failures + 1, **UNCHANGED)
+)
+FORGET_FAILURES = (
+    update(ACCOUNT).where(ACCOUNT.c.id == bindparam("wanted")).values(code_failures=0, **UNCHANGED)
 )
 
 
@@ -78,11 +83,13 @@ async def count_guess(throttle: Throttle, challenge: str, user_id: UUID) -> int:
 
 
 async def forgive_guesses(session: Session, throttle: Throttle, account: UserAccount) -> None:
-    """Forget wrong passwords and codes of an account, in the transaction of its login."""
-    await throttle.forgive_login(session, account.email)
+    """Forget wrong codes of an account, in the transaction of its login.
+
+    Not wrong passwords: the first step may have been a login with a provider.
+    """
     await throttle.forgive_second_factor(session, account.id)
-    forget = update(ACCOUNT).where(ACCOUNT.c.id == account.id).values(code_failures=0)
-    await session.execute(forget)
+    if account.code_failures:
+        await session.execute(FORGET_FAILURES, {"wanted": account.id})
 
 
 async def tell_owner(throttle: Throttle, user_id: UUID, failures: int) -> None:

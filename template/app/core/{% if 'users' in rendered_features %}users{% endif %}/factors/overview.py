@@ -20,7 +20,7 @@ CODES_LEFT = select(func.count().label("left")).where(CODE.c.user_id == bindpara
 
 
 async def get_overview(session: Session, principal: Principal) -> dict[str, Any]:
-    """Return the caller's factors; raises ForbiddenError for a caller without a session."""
+    """Return the caller's factors; raises SessionRequiredError for one without a session."""
     session_id(principal)
     user_id = UUID(principal.id)
     apps = await read_rows(session, APP, {"wanted": user_id})

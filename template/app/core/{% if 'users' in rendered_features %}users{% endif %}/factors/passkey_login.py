@@ -1,5 +1,7 @@
 """Login with a passkey alone; it has verified its user, which makes two factors."""
 
+from collections.abc import Set
+
 from app.core.auth.audit import audit
 from app.core.auth.errors import UnauthorizedError
 from app.core.database import Session
@@ -37,7 +39,9 @@ class PasskeyLogin:
         await self.throttle.count_passkey_challenge()
         return await start_asserting(self.session, LOGIN)
 
-    async def finish(self, credential: Options, device: Device, replaces: str | None = None) -> str:
+    async def finish(
+        self, credential: Options, device: Device, replaces: Set[str] = frozenset()
+    ) -> str:
         """Complete a login and return the token of its session; raises WrongPasskeyError."""
         try:
             user_id = await finish_asserting(self.session, LOGIN, credential)

@@ -1,6 +1,6 @@
 """Second factors that were lost: somebody else removes them, and tells the owner."""
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.database import Session
 from app.core.users.factors.passkeys import delete_passkeys
 from app.core.users.factors.recovery_codes import delete_recovery_codes
@@ -21,6 +21,6 @@ async def reset_second_factors(session: Session, account: UserAccount) -> None:
     await delete_passkeys(session, account.id)
     await delete_recovery_codes(session, account.id)
     await end_sessions(session, account.id)
-    await delete_tokens(session, account.id)
-    audit("second factors reset", target_id=str(account.id))
+    await delete_tokens(session, account)
+    audit_after_commit(session, "second factors reset", target_id=str(account.id))
     await send_notice(session, account.email, "second_factors_reset")

@@ -1,5 +1,6 @@
 """Requests and responses of operations on second factors."""
 
+import binascii
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
@@ -13,6 +14,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from webauthn.helpers import base64url_to_bytes
 
 from app.core.schemas import Text, WriteSchema
 from app.core.users.schemas import NewTokenResponse, Token, check_encodable
@@ -23,7 +25,20 @@ Code: TypeAlias = Annotated[
 PasskeyName: TypeAlias = Annotated[
     Text, StringConstraints(min_length=1, max_length=100), Field(examples=["Phone"])
 ]
-Base64: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+=*$")]
+
+
+def check_decodable(text: str) -> str:
+    """Return a text; raises ValueError if its length is not that of any Base64."""
+    try:
+        base64url_to_bytes(text)
+    except binascii.Error:
+        raise ValueError("not Base64") from None
+    return text
+
+
+Base64: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+=*$"), AfterValidator(check_decodable)
+]
 # An id has at most 1023 bytes.
 CredentialId: TypeAlias = Annotated[Base64, StringConstraints(max_length=1400)]
 Data: TypeAlias = Annotated[Base64, StringConstraints(max_length=20_000)]

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, select
 
-from app.core.auth.audit import audit
-from app.core.database import Session
+from app.core.auth.audit import audit, audit_after_commit
+from app.core.database import Session, read_rows
 from app.core.users.factors.challenges import add_challenge
 from app.core.users.factors.passkeys import PASSKEY as PASSKEYS
 from app.core.users.factors.recovery_codes import CODE as CODES
@@ -26,6 +26,11 @@ from app.core.users.tokens import new_token
 
 # The purpose of challenges of half-finished logins.
 LOGIN = "login"
+PRESENT = select(
+    exists().where(APPS.c.user_id == bindparam("wanted"), APPS.c.confirmed_at.is_not(None)),
+    exists().where(PASSKEYS.c.user_id == bindparam("wanted")),
+    exists().where(CODES.c.user_id == bindparam("wanted")),
+)
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,11 @@ async def second_factors(session: Session, account: UserAccount) -> list[str]:
 
 
 async def list_methods(session: Session, user_id: UUID) -> list[str]:
-    """Return the names of the factors of an account; recovery codes alone are none."""
-    found = await session.execute(
-        select(
-            exists().where(APPS.c.user_id == user_id, APPS.c.confirmed_at.is_not(None)),
-            exists().where(PASSKEYS.c.user_id == user_id),
-            exists().where(CODES.c.user_id == user_id),
-        )
-    )
-    has_app, has_passkey, has_code = found.one()
+    """Return the names of the factors of an account; recovery codes alone are none.
+
+    Starts no transaction, but reads in the one of the session, if there is one.
+    """
+    [(has_app, has_passkey, has_code)] = await read_rows(session, PRESENT, {"wanted": user_id})
     present = {TOTP: has_app, PASSKEY: has_passkey}
     methods = [method for method, is_present in present.items() if is_present]
     return [*methods, RECOVERY_CODE] if methods and has_code else methods
@@ -77,7 +78,7 @@ async def start_second_step(
         methods=" ".join(methods),
         authenticated_at=authenticated_at,
     )
-    audit("second factor required", user_id=str(account.id), methods=methods)
+    audit_after_commit(session, "second factor required", user_id=str(account.id), methods=methods)
     return challenge
 
 

@@ -1,8 +1,10 @@
 """The second step of a login: a second factor answers the challenge of the first step."""
 
+from collections.abc import Set
+
 from sqlalchemy import select
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit, audit_after_commit
 from app.core.auth.errors import UnauthorizedError
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import InvalidError
@@ -18,7 +20,7 @@ from app.core.users.factors.guesses import (
     tell_owner,
 )
 from app.core.users.factors.recovery_codes import count_recovery_codes
-from app.core.users.factors.second_factors import LOGIN, Answer, list_methods, verify_factor
+from app.core.users.factors.second_factors import LOGIN, Answer, verify_factor
 from app.core.users.factors.webauthn_ceremonies import SECOND_FACTOR, Options, start_asserting
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
@@ -51,12 +53,13 @@ class SecondStep:
         """
         await self.throttle.count_passkey_challenge()
         login = await self._find(challenge)
-        if PASSKEY not in await list_methods(self.session, login.user_id):
+        options = await start_asserting(self.session, SECOND_FACTOR, login.user_id)
+        if not options["allowCredentials"]:
             raise InvalidError("The account has no passkey; use another method.")
-        return await start_asserting(self.session, SECOND_FACTOR, login.user_id)
+        return options
 
     async def finish(
-        self, challenge: str, answer: Answer, device: Device, replaces: str | None = None
+        self, challenge: str, answer: Answer, device: Device, replaces: Set[str] = frozenset()
     ) -> str:
         """Complete a login and return the token of its session.
 
@@ -85,7 +88,7 @@ class SecondStep:
         account: UserAccount,
         answer: Answer,
         device: Device,
-        replaces: str | None,
+        replaces: Set[str],
     ) -> str:
         # Of parallel answers, one wins.
         if not await use_challenge(self.session, challenge, LOGIN, account.id):
@@ -93,7 +96,9 @@ class SecondStep:
         await forgive_guesses(self.session, self.throttle, account)
         if answer.method == RECOVERY_CODE:
             left = await count_recovery_codes(self.session, account.id)
-            audit("recovery code used", user_id=str(account.id), left=left)
+            audit_after_commit(
+                self.session, "recovery code used", user_id=str(account.id), left=left
+            )
             await send_notice(self.session, account.email, "recovery_code_used", left=str(left))
         return await complete_login(
             self.session,

@@ -8,7 +8,13 @@ from app.core.database import SessionDep
 from app.core.routing import APIRouter
 from app.core.users.cookies import set_session_cookie
 from app.core.users.csrf import reject_cross_site
-from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep, mark_private
+from app.core.users.dependencies import (
+    BearerDep,
+    DeviceDep,
+    ThrottleDep,
+    TokensDep,
+    mark_private,
+)
 from app.core.users.factors.passkey_login import PasskeyLogin
 from app.core.users.factors.schemas import ChallengeOnly, PasskeyLoginData, SecondFactor
 from app.core.users.factors.second_factors import Answer
@@ -32,23 +38,27 @@ async def prove_second_factor(
     session: SessionDep,
     throttle: ThrottleDep,
     device: DeviceDep,
-    cookie: CookieDep,
+    tokens: TokensDep,
     data: SecondFactor,
     response: Response,
 ) -> None:
     """Complete a login with a second factor; the response sets a cookie."""
     step = SecondStep(session, throttle)
-    token = await step.finish(data.challenge.get_secret_value(), read_answer(data), device, cookie)
+    token = await step.finish(data.challenge.get_secret_value(), read_answer(data), device, tokens)
     set_session_cookie(response, token)
 
 
 @router.post("/second-factor/token", response_model=TokenResponse)
 async def create_token_with_second_factor(
-    session: SessionDep, throttle: ThrottleDep, device: DeviceDep, data: SecondFactor
+    session: SessionDep,
+    throttle: ThrottleDep,
+    device: DeviceDep,
+    bearer: BearerDep,
+    data: SecondFactor,
 ) -> TokenResponse:
     """Complete a login with a second factor; the response has a bearer token."""
     step = SecondStep(session, throttle)
-    token = await step.finish(data.challenge.get_secret_value(), read_answer(data), device)
+    token = await step.finish(data.challenge.get_secret_value(), read_answer(data), device, bearer)
     return TokenResponse(token=token, challenge=None, second_factors=[])
 
 
@@ -71,19 +81,23 @@ async def log_in_with_passkey(
     session: SessionDep,
     throttle: ThrottleDep,
     device: DeviceDep,
-    cookie: CookieDep,
+    tokens: TokensDep,
     data: PasskeyLoginData,
     response: Response,
 ) -> None:
     """Log in with a passkey that has verified its user; the response sets a cookie."""
     login = PasskeyLogin(session, throttle)
-    set_session_cookie(response, await login.finish(data.credential.as_json(), device, cookie))
+    set_session_cookie(response, await login.finish(data.credential.as_json(), device, tokens))
 
 
 @router.post("/passkey-login/token", response_model=TokenResponse)
 async def create_token_with_passkey(
-    session: SessionDep, throttle: ThrottleDep, device: DeviceDep, data: PasskeyLoginData
+    session: SessionDep,
+    throttle: ThrottleDep,
+    device: DeviceDep,
+    bearer: BearerDep,
+    data: PasskeyLoginData,
 ) -> TokenResponse:
     """Log in with a passkey that has verified its user; the response has a bearer token."""
-    token = await PasskeyLogin(session, throttle).finish(data.credential.as_json(), device)
+    token = await PasskeyLogin(session, throttle).finish(data.credential.as_json(), device, bearer)
     return TokenResponse(token=token, challenge=None, second_factors=[])

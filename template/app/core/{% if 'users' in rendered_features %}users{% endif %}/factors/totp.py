@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pyotp
 from pyotp.exceptions import OTPVerificationError
-from sqlalchemy import Table, delete, or_, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, or_, select, update
 
 from app.core.database import Session
 from app.core.models import utc_now
@@ -57,10 +57,10 @@ async def verify_totp(session: Session, user_id: UUID, code: str) -> bool:
     return await _use_code(session, user_id, code, TOTP.c.confirmed_at.is_not(None))
 
 
-async def delete_unconfirmed_totp(session: Session) -> None:
-    """Delete secrets that were not confirmed in time."""
+def is_unconfirmed() -> ColumnElement[bool]:
+    """Return the condition for rows of secrets that were not confirmed in time."""
     too_old = TOTP.c.created_at <= utc_now() - CONFIRMATION_TIME
-    await session.execute(delete(TOTP).where(TOTP.c.confirmed_at.is_(None), too_old))
+    return and_(TOTP.c.confirmed_at.is_(None), too_old)
 
 
 async def encrypt_again(session: Session) -> int:

@@ -1,5 +1,6 @@
 """Login with a password."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from app.core.auth.audit import audit
@@ -37,9 +38,9 @@ class PasswordLogin:
         self.throttle = throttle
 
     async def log_in(
-        self, email: str, password: str, device: Device, replaces: str | None = None
+        self, email: str, password: str, device: Device, replaces: Set[str] = frozenset()
     ) -> LoginResult:
-        """Return what follows a right password; the session with the token `replaces` ends.
+        """Return what follows a right password; the sessions with the tokens `replaces` end.
 
         Raises WrongCredentialsError, and TooManyRequestsError after too many failures.
         """
@@ -48,7 +49,6 @@ class PasswordLogin:
         factors = await second_factors(self.session, account)
         if factors:
             return await self._challenge(account, factors)
-        await self.throttle.forgive_login(self.session, email)
         token = await complete_login(
             self.session, account, device, methods=[PASSWORD], replaces=replaces
         )
@@ -59,7 +59,11 @@ class PasswordLogin:
         stored = row.password_hash if row else None
         # No connection is held meanwhile.
         is_right, new_hash = await get_password_hasher().verify(password, stored)
-        account = await lock_account(self.session, row.id) if row and is_right else None
+        account = None
+        if row and is_right and row.deactivated_at is None:
+            # Also before a second factor, whose guesses have a limit of their own.
+            await self.throttle.forgive_login(email)
+            account = await lock_account(self.session, row.id)
         # Read again with a lock: the password may have changed meanwhile.
         if account is None or account.password_hash != stored:
             # Not the address: people enter passwords into its field.

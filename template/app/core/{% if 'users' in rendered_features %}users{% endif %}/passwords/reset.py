@@ -1,6 +1,6 @@
 """Forgotten passwords: a link in a mail sets a new one."""
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.database import Session
 from app.core.jobs import enqueue
 from app.core.users.accounts import lock_account, mark_verified
@@ -41,8 +41,8 @@ class PasswordReset:
         found = await find_token(self.session, token, Purpose.PASSWORD_RESET)
         check_new_password(password, found.email)
         password_hash = await get_password_hasher().hash(password)
-        await use_token(self.session, token, Purpose.PASSWORD_RESET)
         account = await lock_account(self.session, found.user_id)
+        await use_token(self.session, token, Purpose.PASSWORD_RESET)
         # The address may have changed since the mail was sent.
         if account is None or account.email != found.email:
             raise InvalidTokenError
@@ -50,7 +50,7 @@ class PasswordReset:
         account.code_failures = 0
         mark_verified(account)
         await end_sessions(self.session, account.id)
-        await delete_tokens(self.session, account.id)
+        await delete_tokens(self.session, account)
         await self.throttle.forget_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
-        audit("password reset", user_id=str(account.id))
+        audit_after_commit(self.session, "password reset", user_id=str(account.id))

@@ -1,6 +1,6 @@
 """Which account belongs to a user of a provider."""
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.auth.errors import ForbiddenError
 from app.core.database import Session
 from app.core.errors import ConflictError
@@ -76,6 +76,6 @@ async def sign_up(session: Session, proven: ProvenIdentity, label: str) -> UserA
     account = await create_account(
         session, proven.email, email_verified_at=utc_now(), roles=list(settings.sign_up_roles)
     )
-    audit("account created", user_id=str(account.id), issuer=proven.issuer)
+    audit_after_commit(session, "account created", user_id=str(account.id), issuer=proven.issuer)
     await add_identity(session, account, proven, label)
     return account

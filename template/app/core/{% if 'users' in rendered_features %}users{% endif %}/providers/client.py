@@ -7,7 +7,7 @@ from app.core.openid.provider import Document, Provider
 from app.core.users.providers.claims import ProvenIdentity, read_identity
 from app.core.users.providers.id_tokens import IDTokens
 from app.core.users.providers.secrets import LoginSecrets
-from app.core.users.providers.settings import LoginProviderSettings
+from app.core.users.providers.settings import LoginProviderSettings, variable_prefix
 from app.core.users.providers.token_endpoint import request_tokens, request_user_info
 from app.core.users.settings import get_users_settings
 
@@ -21,7 +21,11 @@ class LoginProvider:
     def __init__(self, name: str, settings: LoginProviderSettings) -> None:
         self.name = name
         self.settings = settings
-        self.provider = Provider(settings.issuer, settings.timeout)
+        self.provider = Provider(
+            settings.issuer,
+            settings.timeout,
+            issuer_variable=f"{variable_prefix(name)}ISSUER",
+        )
         self.keys = ProviderKeys(
             self.provider, settings.algorithms, refetch_cooldown=REFETCH_COOLDOWN
         )
@@ -68,8 +72,7 @@ class LoginProvider:
     async def redeem(self, code: str, secrets: LoginSecrets) -> ProvenIdentity:
         """Return the user of a code.
 
-        Raises ProviderError, CodeRejectedError, TokenError for an invalid ID token, and
-        UnavailableError if the provider's keys are not known yet.
+        Raises ProviderError, CodeRejectedError, and TokenError for an invalid ID token.
         """
         metadata = await self._metadata()
         form = {

@@ -6,11 +6,11 @@ https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
 import hmac
 from typing import Any
 
-from joserfc.errors import ClaimError, ExpiredTokenError, MissingClaimError
 from joserfc.jwt import JWTClaimsRegistry
 
+from app.core.openid.claims import check_claims
 from app.core.openid.keys import ProviderKeys
-from app.core.openid.signed_tokens import TokenError, TokenSignatures
+from app.core.openid.signed_tokens import SignatureVerifier, TokenError
 from app.core.users.providers.settings import LoginProviderSettings
 
 # Seconds by which the clocks of the provider and of this server may differ.
@@ -25,13 +25,10 @@ class IDTokens:
 
     def __init__(self, settings: LoginProviderSettings, keys: ProviderKeys) -> None:
         self.client_id = settings.client_id
-        self.signatures = TokenSignatures(
-            keys,
-            settings.algorithms,
-            max_token_bytes=MAX_TOKEN_BYTES,
-            max_header_bytes=MAX_HEADER_BYTES,
+        self.signatures = SignatureVerifier(
+            keys, max_token_bytes=MAX_TOKEN_BYTES, max_header_bytes=MAX_HEADER_BYTES
         )
-        self.registry = JWTClaimsRegistry(
+        self.claims = JWTClaimsRegistry(
             None,
             CLOCK_SKEW,
             iss={"essential": True, "value": settings.issuer},
@@ -44,13 +41,10 @@ class IDTokens:
     async def verify(self, token: str, nonce: str) -> dict[str, Any]:
         """Return the claims of a token for the login with this nonce.
 
-        Raises TokenError, and UnavailableError if the provider's keys are not known yet.
+        Raises TokenError, and ProviderError if the provider's keys are not known yet.
         """
         _, claims = await self.signatures.verify(token)
-        try:
-            self.registry.validate(claims)
-        except ClaimError as error:
-            raise TokenError(describe(error)) from None
+        check_claims(claims, self.claims)
         self._check_client(claims)
         if not hmac.compare_digest(str(claims.get("nonce")).encode(), nonce.encode()):
             raise TokenError("belongs to another login, according to its `nonce`")
@@ -70,12 +64,3 @@ def check_subject(subject: str) -> None:
     is_plain = subject.isascii() and subject.isprintable() and subject == subject.strip()
     if not is_plain or len(subject) > MAX_SUBJECT:
         raise TokenError(f"has a `sub` that is not printable ASCII of up to {MAX_SUBJECT} letters")
-
-
-def describe(error: ClaimError) -> str:
-    match error:
-        case ExpiredTokenError():
-            return "has expired"
-        case MissingClaimError():
-            return f"lacks a required claim: {error.claim.replace(',', ', ')}"
-    return f"has an invalid `{error.claim}`"

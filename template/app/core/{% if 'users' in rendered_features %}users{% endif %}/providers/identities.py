@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import CursorResult, Table, bindparam, delete, select, update
 
-from app.core.auth.audit import audit
+from app.core.auth.audit import audit_after_commit
 from app.core.auth.errors import ForbiddenError
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ConflictError, NotFoundError
@@ -69,7 +69,13 @@ async def add_identity(
     )
     session.add(row)
     await session.flush()
-    audit("identity linked", user_id=str(account.id), issuer=proven.issuer, identity_id=str(row.id))
+    audit_after_commit(
+        session,
+        "identity linked",
+        user_id=str(account.id),
+        issuer=proven.issuer,
+        identity_id=str(row.id),
+    )
     await send_notice(session, account.email, "identity_linked", provider=label)
 
 
@@ -100,7 +106,7 @@ async def remove_identity(
     if not can_log_in and account.password_hash is None:
         raise OnlyLoginError
     await session.execute(delete(TABLE).where(TABLE.c.id == identity_id))
-    audit("identity unlinked", user_id=str(account.id), issuer=row.issuer)
+    audit_after_commit(session, "identity unlinked", user_id=str(account.id), issuer=row.issuer)
     label = providers.issuers.get(row.issuer, row.issuer)
     await send_notice(session, account.email, "identity_unlinked", provider=label)
 

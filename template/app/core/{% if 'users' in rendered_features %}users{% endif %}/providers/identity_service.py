@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from app.core.auth.errors import UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
-from app.core.users.accounts import find_own, lock_account
+from app.core.users.account_locks import lock_own_account
+from app.core.users.accounts import find_own
 from app.core.users.confirmation import confirm, session_id
 from app.core.users.providers.identities import list_identities, remove_identity
 from app.core.users.providers.login_providers import LoginProviders
@@ -42,13 +42,11 @@ class IdentityService:
         return await proof.start(self.session, cookie, return_to, session_id=own_session)
 
     async def unlink(self, identity_id: UUID, throttle: Throttle, password: str | None) -> None:
-        """Raises NotFoundError, OnlyLoginError, and what `confirm` raises."""
+        """Raises NotFoundError, OnlyLoginError, and what `confirm` and `lock_own_account` raise."""
         await self._confirm(throttle, password)
-        account = await lock_account(self.session, self.user_id)
-        if account is None:
-            raise UnauthorizedError("The account was deactivated.", invalid_token=True)
+        account = await lock_own_account(self.session, self.caller)
         await remove_identity(self.session, account, identity_id, self.providers)
 
     async def _confirm(self, throttle: Throttle, password: str | None) -> None:
         account = await find_own(self.session, self.caller)
-        await confirm(throttle, self.caller, account, password)
+        await confirm(self.session, throttle, self.caller, account, password)

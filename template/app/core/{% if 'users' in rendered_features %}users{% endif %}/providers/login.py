@@ -1,16 +1,19 @@
 """What follows when a provider has proved who the user is: a login, or a linked identity."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.core.auth.audit import audit
+from sqlalchemy import select
+
+from app.core.auth.audit import audit, audit_after_commit
 from app.core.auth.errors import ForbiddenError
 from app.core.database import Session, SessionFactory
 from app.core.errors import ConflictError
-from app.core.users.accounts import lock_account
+from app.core.users.account_locks import lock_account_of_session
 from app.core.users.factors.second_factors import second_factors, start_second_step
 from app.core.users.login import complete_login
-from app.core.users.models import UserAccount, UserSession
+from app.core.users.models import UserAccount
 from app.core.users.passwords.login import LoginResult
 from app.core.users.providers.accounts import find_or_create_account
 from app.core.users.providers.claims import ProvenIdentity
@@ -18,7 +21,7 @@ from app.core.users.providers.client import LoginProvider
 from app.core.users.providers.identities import link_identity
 from app.core.users.providers.proof import LONG_AGO, Callback, ProviderProof
 from app.core.users.providers.started_logins import LoginNotStartedError
-from app.core.users.sessions import Device
+from app.core.users.sessions import SESSION, Device
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class ProviderLogin:
         cookie: str,
         callback: Callback,
         device: Device,
-        replaces: str | None = None,
+        replaces: Set[str] = frozenset(),
     ) -> ProviderLoginResult:
         """Log in, or link an identity, as the login with this state was started for.
 
@@ -61,10 +64,12 @@ class ProviderLogin:
         account: UserAccount,
         proven: ProvenIdentity,
         device: Device,
-        replaces: str | None,
+        replaces: Set[str],
         return_to: str | None,
     ) -> ProviderLoginResult:
-        audit("provider login", provider=self.provider.name, user_id=str(account.id))
+        audit_after_commit(
+            self.session, "provider login", provider=self.provider.name, user_id=str(account.id)
+        )
         factors = await second_factors(self.session, account)
         if factors and not proven.has_second_factor:
             challenge = await start_second_step(
@@ -85,10 +90,10 @@ class ProviderLogin:
         return ProviderLoginResult(token, return_to=return_to)
 
     async def _link(self, proven: ProvenIdentity, session_id: UUID) -> None:
-        user_session = await self.session.get(UserSession, session_id)
-        user_id = user_session.user_id if user_session else None
-        account = await lock_account(self.session, user_id)
-        if account is None:
+        of_session = select(SESSION.c.user_id).where(SESSION.c.id == session_id)
+        user_id = await self.session.scalar(of_session)
+        account = user_id and await lock_account_of_session(self.session, user_id, session_id)
+        if not account:
             # Logged out meanwhile.
             raise LoginNotStartedError
         await link_identity(self.session, account, proven, self.provider.label)

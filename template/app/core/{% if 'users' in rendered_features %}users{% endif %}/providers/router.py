@@ -6,7 +6,7 @@ from app.core.database import SessionDep
 from app.core.routing import APIRouter
 from app.core.users.cookies import set_session_cookie
 from app.core.users.csrf import reject_cross_site
-from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep, mark_private
+from app.core.users.dependencies import BearerDep, DeviceDep, ThrottleDep, TokensDep, mark_private
 from app.core.users.providers.cookie import LoginCookieDep, NewLoginCookieDep
 from app.core.users.providers.dependencies import (
     ProviderDep,
@@ -65,7 +65,7 @@ async def finish_provider_login(
     sessions: SessionFactoryDep,
     device: DeviceDep,
     login_cookie: LoginCookieDep,
-    cookie: CookieDep,
+    tokens: TokensDep,
     data: ProviderCallback,
     response: Response,
 ) -> ProviderLoginResult:
@@ -74,7 +74,7 @@ async def finish_provider_login(
     The response sets a cookie, unless a second factor has to follow.
     """
     login = ProviderLogin(session, provider)
-    result = await login.finish(sessions, login_cookie, data.to_callback(), device, cookie)
+    result = await login.finish(sessions, login_cookie, data.to_callback(), device, tokens)
     if result.token:
         set_session_cookie(response, result.token)
     return result
@@ -87,8 +87,9 @@ async def create_provider_token(
     sessions: SessionFactoryDep,
     device: DeviceDep,
     login_cookie: LoginCookieDep,
+    bearer: BearerDep,
     data: ProviderCallback,
 ) -> ProviderLoginResult:
     """Finish a login as `callback` does; the response has a bearer token instead of a cookie."""
     login = ProviderLogin(session, provider)
-    return await login.finish(sessions, login_cookie, data.to_callback(), device)
+    return await login.finish(sessions, login_cookie, data.to_callback(), device, bearer)

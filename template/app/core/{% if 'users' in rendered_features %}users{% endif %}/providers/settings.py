@@ -3,10 +3,9 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, SecretStr
 
-from app.core.openid.signed_tokens import ALGORITHMS
-from app.core.openid.urls import check_provider_url
+from app.core.openid.settings import Algorithms, Issuer
 from app.core.settings import CommaSeparated, EnvironmentSettings, Seconds, read_settings
 
 NAME = re.compile(r"[a-z][a-z0-9]{0,19}")
@@ -21,26 +20,10 @@ def check_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def check_issuer(issuer: str) -> str:
-    check_provider_url(issuer)
-    if "?" in issuer:
-        raise ValueError("expected a URL without a query, exactly as in the tokens' claim `iss`")
-    return issuer
-
-
 def check_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
     if "openid" not in scopes:
         raise ValueError("`openid` is missing, without which there is no ID token")
     return scopes
-
-
-def check_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
-    if unknown := [name for name in names if name not in ALGORITHMS]:
-        raise ValueError(
-            f"{unknown[0]!r} is not an asymmetric signature algorithm; expected some of"
-            f" {', '.join(ALGORITHMS)}"
-        )
-    return names
 
 
 def lower_case(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -57,7 +40,7 @@ class LoginProvidersSettings(EnvironmentSettings, env_prefix="USERS_"):
 class LoginProviderSettings(EnvironmentSettings, env_prefix="USERS_PROVIDER_NAME_"):
     """One of USERS_PROVIDERS, with its name in upper-case letters instead of NAME."""
 
-    issuer: Annotated[str, AfterValidator(check_issuer)]
+    issuer: Issuer
     """URL of the provider, exactly as in the tokens' claim `iss`, with or without a final slash."""
     client_id: str
     """Client that is registered with the provider for this application."""
@@ -75,10 +58,7 @@ class LoginProviderSettings(EnvironmentSettings, env_prefix="USERS_PROVIDER_NAME
     """Whether addresses without `email_verified` count as verified; only for your own directory."""
     second_factor: CommaSeparated = ()
     """Values of `acr` or `amr` that prove a second factor, such as `mfa`; none by default."""
-    algorithms: Annotated[CommaSeparated, Field(min_length=1), AfterValidator(check_algorithms)] = (
-        "RS256",
-        "ES256",
-    )
+    algorithms: Algorithms = ("RS256", "ES256")
     """Accepted signature algorithms of ID tokens."""
     timeout: Seconds = 5
     """Seconds to wait for each response of the provider."""
@@ -89,8 +69,12 @@ def read_provider_settings() -> dict[str, LoginProviderSettings]:
     return {name: _read(name) for name in read_settings(LoginProvidersSettings).providers}
 
 
+def variable_prefix(name: str) -> str:
+    return f"USERS_PROVIDER_{name.upper()}_"
+
+
 def _read(name: str) -> LoginProviderSettings:
-    class NamedSettings(LoginProviderSettings, env_prefix=f"USERS_PROVIDER_{name.upper()}_"):
+    class NamedSettings(LoginProviderSettings, env_prefix=variable_prefix(name)):
         pass
 
     return read_settings(NamedSettings)

@@ -65,7 +65,3 @@ async def use_login(sessions: SessionFactory, secrets: LoginSecrets, provider: s
     if row is None or cast(CursorResult[tuple[()]], deleted).rowcount != 1:
         raise LoginNotStartedError
     return row
-
-
-async def delete_expired_logins(session: Session) -> None:
-    await session.execute(delete(TABLE).where(TABLE.c.expires_at <= utc_now()))

@@ -27,10 +27,9 @@ async def request_tokens(
 ) -> Document:
     """Return the tokens for a code. Raises ProviderError and CodeRejectedError."""
     client, headers = client_authentication(settings, metadata)
-    status, answer = await provider.request(
-        "POST",
+    status, answer = await provider.post(
         provider.endpoint(metadata, "token_endpoint"),
-        accepted=(200, 400, 401),
+        (200, 400, 401),
         data={**form, **client},
         headers=headers,
     )
@@ -69,7 +68,7 @@ async def request_user_info(
         return {}
     url = provider.endpoint(metadata, "userinfo_endpoint")
     headers = {"Authorization": f"Bearer {token}"}
-    _, claims = await provider.request("GET", url, headers=headers)
+    claims = await provider.get(url, headers=headers)
     if claims.get("sub") != subject:
         raise TokenError("belongs to another user than the user info")
     return dict(claims)

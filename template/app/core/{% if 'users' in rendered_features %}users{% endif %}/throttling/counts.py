@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, case, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, case, delete, insert, select, update
 
 from app.core.database import Session, StoredRow
 from app.core.models import utc_now
@@ -23,6 +23,17 @@ VALUES: dict[Any, Any] = {
 }
 CHANGE = update(TABLE).where(TABLE.c.key_hash == bindparam("hashed")).values(VALUES)
 ADD = insert(TABLE).values(VALUES | {TABLE.c.key_hash: bindparam("hashed")})
+# More attempts than anybody can make.
+ALL = 1e9
+MORE = TABLE.c.attempts > bindparam("forgiven")
+FORGIVE = (
+    update(TABLE)
+    .where(TABLE.c.key_hash == bindparam("hashed"))
+    .values(
+        attempts=case((MORE, TABLE.c.attempts - bindparam("forgiven")), else_=0.0),
+        retry_at=bindparam("now"),
+    )
+)
 
 
 async def count_attempt(session: Session, limits: Mapping[str, Limit]) -> float:
@@ -52,19 +63,18 @@ def _count(limit: Limit, hashed: str, row: StoredRow | None, now: datetime) -> d
     return {"hashed": hashed, "counted": attempts, "until": retry_at, "now": now}
 
 
-async def forget(session: Session, key: str) -> None:
-    """Forget all attempts of a key, and its wait."""
-    await session.execute(delete(TABLE).where(TABLE.c.key_hash == key_hash(key)))
+async def forgive(session: Session, attempts: Mapping[str, float]) -> None:
+    """Forget a number of attempts of each key, or ALL, and the wait that they caused.
+
+    Rows are changed, and not deleted: on MySQL, deleting a missing one would lock a gap.
+    """
+    # In the order in which attempts are counted: otherwise, parallel ones would deadlock.
+    by_hash = sorted((key_hash(key), number) for key, number in attempts.items())
+    now = utc_now()
+    values = [{"hashed": key, "forgiven": number, "now": now} for key, number in by_hash]
+    await session.execute(FORGIVE, values)
 
 
-async def forget_one(session: Session, key: str) -> None:
-    """Forget one attempt of a key, and the wait that it caused."""
-    fewer = case((TABLE.c.attempts > 1, TABLE.c.attempts - 1), else_=0.0)
-    values = {"attempts": fewer, "retry_at": utc_now()}
-    await session.execute(update(TABLE).where(TABLE.c.key_hash == key_hash(key)).values(values))
-
-
-async def delete_expired_counts(session: Session) -> None:
-    """Delete rows whose attempts are forgotten."""
-    day_ago = utc_now() - timedelta(days=1)
-    await session.execute(delete(TABLE).where(TABLE.c.updated_at < day_ago))
+def is_forgotten() -> ColumnElement[bool]:
+    """Return the condition for rows whose attempts do not count any more."""
+    return TABLE.c.updated_at < utc_now() - timedelta(days=1)

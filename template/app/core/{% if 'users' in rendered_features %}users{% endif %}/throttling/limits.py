@@ -89,5 +89,6 @@ def factor_limits(settings: UsersSettings, user_id: UUID) -> dict[str, Limit]:
     return {f"second factor of {user_id}": limit}
 
 
-# Pages ask for a challenge in advance, to offer passkeys while an address is typed.
-PASSKEY_CHALLENGES = Limit(free=200, first_wait=1, max_wait=60, recovery=3)
+# Pages ask for a challenge in advance, to offer passkeys while an address is typed. Afterwards, as
+# many are allowed as are forgotten: one every 3 seconds.
+PASSKEY_CHALLENGES = Limit(free=200, first_wait=3, max_wait=3, recovery=3)

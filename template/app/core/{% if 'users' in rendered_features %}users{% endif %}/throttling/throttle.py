@@ -5,8 +5,9 @@ counter, and the rollback of a request that fails does not reset it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -17,7 +18,7 @@ from app.core.dialect import classify_error
 from app.core.driver_errors import ErrorKind
 from app.core.errors import AppError
 from app.core.users.settings import get_users_settings
-from app.core.users.throttling.counts import count_attempt, forget, forget_one
+from app.core.users.throttling.counts import ALL, count_attempt, forgive
 from app.core.users.throttling.limits import (
     PASSKEY_CHALLENGES,
     Limit,
@@ -27,6 +28,8 @@ from app.core.users.throttling.limits import (
     provider_login_limits,
     throttled_address,
 )
+
+ResultT = TypeVar("ResultT")
 
 # Attempts to store a count, each after a conflict with a concurrent one.
 TRIES = 10
@@ -73,42 +76,44 @@ class Throttle:
     async def forgive_second_factor(self, session: Session, user_id: UUID) -> None:
         """Forget the attempts to guess a code after a right one, in its transaction."""
         [of_account] = factor_limits(get_users_settings(), user_id)
-        await forget(session, of_account)
+        await forgive(session, {of_account: ALL})
 
     async def count_passkey_challenge(self) -> None:
         """Count a request for a challenge, each of which is a row. Raises TooManyRequestsError."""
         limits = {f"passkey from {self.address}": PASSKEY_CHALLENGES}
         await self._count(limits, "passkey challenge")
 
-    async def forgive_login(self, session: Session, account: str) -> None:
-        """Forget the attempts of an account after a login, in the login's transaction.
+    async def forgive_login(self, account: str) -> None:
+        """Forget the attempts of an account after a right password that `count_login` counted.
 
         Of those from the address, only this one: whoever has an account could go on guessing.
+        Committed at once: nobody who shares the address waits for the login itself, and the
+        password was right even if that fails.
         """
         of_account, of_address = login_limits(get_users_settings(), account, self.address)
-        await forget(session, of_account)
-        await forget_one(session, of_address)
+        await self._commit(lambda session: forgive(session, {of_account: ALL, of_address: 1}))
 
     async def forget_login(self, session: Session, account: str) -> None:
-        """Forget the attempts to log in to an account."""
+        """Forget the attempts to log in to an account, in a transaction that ends its password."""
         of_account, _ = login_limits(get_users_settings(), account, self.address)
-        await forget(session, of_account)
+        await forgive(session, {of_account: ALL})
 
     async def _count(self, limits: Mapping[str, Limit], kind: str) -> None:
+        if wait := await self._commit(lambda session: count_attempt(session, limits)):
+            audit("attempt throttled", kind=kind, seconds=wait, address=self.address)
+            raise TooManyRequestsError(wait)
+
+    async def _commit(self, change: Callable[[Session], Awaitable[ResultT]]) -> ResultT:
+        """Change counts in a transaction; raises TooManyRequestsError after too many conflicts."""
         for _ in range(TRIES):
             try:
                 async with self.sessions.begin() as session:
-                    wait = await count_attempt(session, limits)
-                break
+                    return await change(session)
             except DBAPIError as error:
-                # Another request has just inserted a row, or locked two in another order.
+                # Such as with a request that has just inserted the same row.
                 if not is_conflict(error):
                     raise
-        else:
-            raise TooManyRequestsError(1)
-        if wait:
-            audit("attempt throttled", kind=kind, seconds=wait, address=self.address)
-            raise TooManyRequestsError(wait)
+        raise TooManyRequestsError(1)
 
 
 def is_conflict(error: DBAPIError) -> bool:

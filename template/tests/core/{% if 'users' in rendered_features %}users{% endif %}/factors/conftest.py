@@ -9,7 +9,7 @@ import pyotp
 import pytest
 
 from app.core.models import utc_now
-from app.core.users import confirmation, session_lifetimes, sessions
+from app.core.users import confirmation, expired_rows, session_lifetimes, sessions
 from app.core.users.factors import challenges, guesses, totp
 from app.core.users.factors.settings import get_factor_settings
 from app.core.users.models import UserAccount
@@ -36,7 +36,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(utc_now())
     modules = (
-        *(challenges, confirmation, guesses, session_lifetimes),
+        *(challenges, confirmation, expired_rows, guesses, session_lifetimes),
         *(sessions, counts, totp),
     )
     for module in modules:

@@ -1,7 +1,9 @@
 """Adding and removing factors needs a recent login with one, and is no secret to the owner."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -10,11 +12,10 @@ from sqlalchemy import select, update
 
 from app.core.auth.requirements import Caller
 from app.core.database import SessionFactory
-from app.core.users.accounts import lock_account
 from app.core.users.models import UserPasskey, UserSession, UserTOTP
 from tests.core.auth.callers import Authorize
 from tests.core.users.conftest import AUTH, CREDENTIALS, NEW_PASSWORD, PASSWORD, ReadMail
-from tests.core.users.factors.conftest import FACTORS, Person
+from tests.core.users.factors.conftest import FACTORS, CreatePerson, Person
 
 Change = Callable[[Person], Awaitable[httpx2.Response]]
 
@@ -61,6 +62,22 @@ async def test_changes_need_a_login_with_a_factor(
     assert 403 not in (await statuses_of_changes(app_user)).values()
 
 
+@pytest.mark.parametrize("reason", ["old login", "no factor"])
+async def test_whoever_may_not_confirm_an_app_does_not_delay_the_second_step(
+    app_user: Person, session_factory: SessionFactory, reason: str
+) -> None:
+    if reason == "old login":
+        app_user.clock.forward(601)
+    else:
+        await set_session(session_factory, methods="password")
+    body = {"code": "000000"}
+    statuses = [
+        (await app_user.post(f"{FACTORS}/totp/confirm", body)).status_code for _ in range(7)
+    ]
+    assert statuses == [403] * 7
+    await app_user.log_in("totp")
+
+
 async def test_changes_need_a_caller(app_user: Person) -> None:
     app_user.headers = {}
     assert await statuses_of_changes(app_user) == dict.fromkeys(CHANGES, 401)
@@ -73,9 +90,10 @@ async def test_adding_a_factor_does_not_stand_for_a_login(person: Person) -> Non
 
 
 async def test_a_password_change_does_not_stand_for_a_login(app_user: Person) -> None:
-    app_user.clock.forward(601)
+    app_user.clock.forward(500)
     body = {"current_password": PASSWORD, "password": NEW_PASSWORD}
     app_user.use_token(await app_user.post(f"{AUTH}/change-password", body))
+    app_user.clock.forward(100)
     assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 403
 
 
@@ -181,20 +199,6 @@ async def test_changes_are_in_the_audit_log(
         assert str(app_user.account.id) in line
 
 
-async def test_a_session_that_ended_meanwhile_changes_nothing(
-    app_user: Person, session_factory: SessionFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A request that was authenticated before its session ended, and waited for a lock."""
-
-    async def lock_later(*arguments: Any) -> Any:
-        async with session_factory.begin() as session:
-            await session.delete((await session.scalars(select(UserSession))).one())
-        return await lock_account(*arguments)
-
-    monkeypatch.setattr("app.core.users.factors.change.lock_account", lock_later)
-    assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 401
-
-
 async def test_administrators_reset_factors(
     app_user: Person,
     authorize: Authorize,
@@ -243,6 +247,92 @@ async def test_a_reset_needs_a_recent_login(
     path = f"/api/v1/users/{app_user.account.id}/second-factors"
     response = await app_user.client.delete(path, headers=administrator)
     assert response.status_code == 403
+
+
+SENSITIVE: dict[str, dict[str, Any]] = {
+    "change-email": {"email": "new@example.com"},
+    "api-keys": {"name": "Backup", "scopes": ["item:read"]},
+    f"identities/{UUID(int=1)}/unlink": {},
+    "deactivate": {},
+    "delete-account": {},
+}
+
+
+@dataclass
+class Kept:
+    """A session that has proved the password only, of an account with an authenticator app."""
+
+    person: Person
+    headers: dict[str, str]
+
+    async def post(self, operation: str, body: dict[str, Any]) -> httpx2.Response:
+        path = f"{AUTH}/{operation}"
+        return await self.person.client.post(path, json=body, headers=self.headers)
+
+
+@pytest.fixture
+async def kept(person: Person) -> Kept:
+    headers = person.headers
+    await person.log_in()
+    await person.add_app(keep_other_sessions=True)
+    return Kept(person, headers)
+
+
+def needs_login(response: httpx2.Response) -> bool:
+    header = response.headers.get("WWW-Authenticate", "")
+    return response.status_code == 403 and "insufficient_user_authentication" in header
+
+
+@pytest.mark.parametrize("operation", SENSITIVE)
+@pytest.mark.parametrize("password", [None, PASSWORD])
+async def test_a_session_from_before_the_factor_makes_no_sensitive_change(
+    kept: Kept, operation: str, password: str | None
+) -> None:
+    """Whoever took it over, and knows the password, does not have the factor."""
+    body = SENSITIVE[operation] | {"current_password": password}
+    assert needs_login(await kept.post(operation, body))
+    await kept.person.log_in("totp")
+    assert not needs_login(await kept.person.post(f"{AUTH}/{operation}", body))
+
+
+async def test_a_session_from_before_the_factor_sets_no_password(kept: Kept) -> None:
+    body = {"current_password": PASSWORD, "password": NEW_PASSWORD}
+    assert needs_login(await kept.post("change-password", body))
+    await kept.person.log_in("totp")
+    assert (await kept.person.post(f"{AUTH}/change-password", body)).status_code == 200
+
+
+async def test_administrators_with_a_factor_reset_those_of_others_after_proving_it(
+    app_user: Person, create_person: CreatePerson, session_factory: SessionFactory
+) -> None:
+    bob = await create_person("bob@example.com", roles=["administrator"])
+    before = bob.headers
+    await bob.log_in()
+    await bob.add_app(keep_other_sessions=True)
+    path = f"/api/v1/users/{app_user.account.id}/second-factors"
+    assert (await bob.client.delete(path, headers=before)).status_code == 403
+    assert (await bob.delete(path)).status_code == 204
+
+
+@pytest.mark.parametrize(("password", "status"), [(None, 403), ("wrong", 403), (PASSWORD, 204)])
+async def test_one_factor_is_enough_to_end_all_sessions(
+    app_user: Person, session_factory: SessionFactory, password: str | None, status: int
+) -> None:
+    """The owner of an account that somebody abuses has to be fast."""
+    app_user.clock.forward(601)
+    response = await app_user.post(f"{AUTH}/logout-everywhere", {"current_password": password})
+    assert response.status_code == status
+    async with session_factory() as session:
+        sessions = [*await session.scalars(select(UserSession))]
+    assert len(sessions) == (0 if status == 204 else 1)
+
+
+async def test_a_recent_login_with_one_factor_is_enough_to_end_sessions(kept: Kept) -> None:
+    sessions = (await kept.person.client.get(f"{AUTH}/sessions", headers=kept.headers)).json()
+    [other] = [each["id"] for each in sessions if not each["is_current"]]
+    path = f"{AUTH}/sessions/{other}"
+    assert (await kept.person.client.delete(path, headers=kept.headers)).status_code == 204
+    assert (await kept.post("logout-everywhere", {})).status_code == 204
 
 
 @pytest.mark.parametrize("password", [None, PASSWORD])

@@ -5,11 +5,11 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from app.core.database import SessionFactory
 from app.core.models import utc_now
-from app.core.users.models import UserAccount
+from app.core.users.models import UserAccount, UserSession
 from tests.core.users.conftest import ADA, AUTH, from_address
 from tests.core.users.factors.authenticator import DOMAIN
 from tests.core.users.factors.conftest import FACTORS, Clock, CreatePerson, Person
@@ -52,6 +52,29 @@ async def test_a_browser_gets_a_cookie(browser: httpx2.AsyncClient, passkey_user
     assert response.status_code == 204
     assert response.headers["Set-Cookie"].startswith("__Host-session=session_")
     assert (await browser.get(f"{AUTH}/me")).json()["email"] == ADA
+
+
+@pytest.mark.parametrize("operation", ["passkey-login", "passkey-login/token"])
+async def test_a_passkey_login_ends_the_session_of_the_bearer_token(
+    passkey_user: Person, operation: str
+) -> None:
+    old = passkey_user.headers
+    credential = passkey_user.passkey.get(await options_of(passkey_user.client))
+    response = await passkey_user.post(f"{AUTH}/{operation}", {"credential": credential})
+    assert response.is_success, response.text
+    passkey_user.client.cookies.clear()
+    assert (await passkey_user.client.get(f"{AUTH}/me", headers=old)).status_code == 401
+
+
+async def test_a_passkey_login_ends_the_session_of_the_cookie(
+    browser: httpx2.AsyncClient, passkey_user: Person, session_factory: SessionFactory
+) -> None:
+    for _ in range(2):
+        credential = passkey_user.passkey.get(await options_of(browser))
+        await browser.post(f"{AUTH}/passkey-login", json={"credential": credential})
+    async with session_factory() as session:
+        # That of the person, and the last one of the browser.
+        assert await session.scalar(select(func.count()).select_from(UserSession)) == 2
 
 
 async def test_other_sites_cannot_log_their_visitors_in(passkey_user: Person) -> None:
@@ -103,6 +126,42 @@ async def test_an_assertion_is_not_replayed(passkey_user: Person) -> None:
     assert statuses == [200, 401]
 
 
+@pytest.mark.parametrize("field", ["id", "rawId"])
+async def test_ids_that_are_not_base64_are_invalid(passkey_user: Person, field: str) -> None:
+    credential = passkey_user.passkey.get(await options_of(passkey_user.client))
+    # No Base64 has this length.
+    response = await send(passkey_user, {**credential, field: "A"})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["location"] == ["body", "credential", field]
+
+
+@pytest.mark.parametrize(
+    "field", ["clientDataJSON", "authenticatorData", "signature", "userHandle"]
+)
+async def test_data_that_is_not_base64_is_invalid(passkey_user: Person, field: str) -> None:
+    credential = passkey_user.passkey.get(await options_of(passkey_user.client))
+    wrong = {**credential, "response": {**credential["response"], field: "AAAAA"}}
+    challenge = await passkey_user.start_login()
+    responses = [
+        await send(passkey_user, wrong),
+        await passkey_user.finish_login(challenge, method="passkey", credential=wrong),
+    ]
+    for response in responses:
+        assert response.status_code == 422
+        [error] = response.json()["errors"]
+        assert error["location"] == ["body", "credential", "response", field]
+
+
+async def test_a_failed_answer_leaves_the_challenge_valid(passkey_user: Person) -> None:
+    """Nobody can guess a signature."""
+    credential = passkey_user.passkey.get(await options_of(passkey_user.client))
+    wrong = {**credential, "response": {**credential["response"], "signature": "AAAA"}}
+    statuses = [
+        (await send(passkey_user, answer)).status_code for answer in (wrong, wrong, credential)
+    ]
+    assert statuses == [401, 401, 200]
+
+
 async def test_a_challenge_expires(passkey_user: Person) -> None:
     credential = passkey_user.passkey.get(await options_of(passkey_user.client))
     passkey_user.clock.forward(301)
@@ -144,8 +203,12 @@ async def test_challenges_are_limited_by_address(
     assert statuses == [200] * 200 + [429] * 2
     async with from_address(app, "192.0.2.1") as other:
         assert (await other.post(f"{AUTH}/passkey-options")).status_code == 200
-    clock.forward(60)
-    assert (await client.post(f"{AUTH}/passkey-options")).status_code == 200
+    for _ in range(5):
+        clock.forward(3)
+        statuses = [(await client.post(f"{AUTH}/passkey-options")).status_code for _ in range(2)]
+        assert statuses == [200, 429]
+    response = await client.post(f"{AUTH}/passkey-options")
+    assert response.headers["Retry-After"] == "3"
 
 
 async def test_challenges_of_second_steps_are_limited_by_address(passkey_user: Person) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import SessionFactory, create_session_factory
 from app.core.jobs.models import QueuedJob
+from app.core.users.accounts import lock_account
 from app.core.users.models import (
     UserAccount,
     UserChallenge,
@@ -18,6 +19,7 @@ from app.core.users.models import (
     UserRecoveryCode,
     UserSession,
     UserThrottle,
+    UserTOTP,
 )
 from tests.core.users.conftest import AUTH
 from tests.core.users.factors.authenticator import Authenticator
@@ -135,7 +137,8 @@ async def test_of_parallel_confirmations_one_wins(person: Person) -> None:
     body = {"code": person.code()}
     found = await statuses(*(person.post(f"{FACTORS}/totp/confirm", body) for _ in range(4)))
     assert found[0] == 200
-    assert {*found[1:]} <= {401, 422}
+    # The session of the others is replaced, or has not proved the new app.
+    assert {*found[1:]} <= {401, 403, 422}
 
 
 async def test_parallel_removals_leave_a_required_factor(
@@ -149,6 +152,19 @@ async def test_parallel_removals_leave_a_required_factor(
     )
     assert found == [204, 409]
     assert len((await app_user.enter_password()).json()["second_factors"]) == 2
+
+
+async def test_a_session_that_ends_meanwhile_changes_nothing(
+    app_user: Person, session_factory: SessionFactory
+) -> None:
+    """A request that was authenticated before its session ended, and waited for a lock."""
+    async with session_factory.begin() as session:
+        await lock_account(session, app_user.account.id)
+        request = asyncio.create_task(app_user.delete(f"{FACTORS}/totp"))
+        await asyncio.sleep(0.5)
+        await session.execute(delete(UserSession))
+    assert (await request).status_code == 401
+    assert await count(session_factory, UserTOTP) == 1
 
 
 async def test_guesses_of_the_code_that_confirms_an_app_are_throttled(person: Person) -> None:

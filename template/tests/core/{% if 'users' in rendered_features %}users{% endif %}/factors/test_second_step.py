@@ -1,6 +1,6 @@
 """The second step of a login, and attempts to go round it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -13,7 +13,10 @@ from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.users.factors.challenges import add_challenge, use_challenge
 from app.core.users.factors.second_factors import start_second_step
-from app.core.users.models import UserAccount, UserChallenge, UserSession
+from app.core.users.models import UserAccount, UserChallenge, UserSession, UserThrottle
+from app.core.users.throttling.limits import key_hash
+from tests.conftest import StatementLimit
+from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
     ADA,
@@ -21,6 +24,7 @@ from tests.core.users.conftest import (
     CREDENTIALS,
     NEW_PASSWORD,
     PASSWORD,
+    Configure,
     FollowLink,
     ReadMail,
     from_address,
@@ -74,6 +78,20 @@ async def test_the_second_step_ends_the_session_of_the_browser(
     old, new = ({"Authorization": f"Bearer {token}"} for token in cookies)
     assert (await app_user.client.get(f"{AUTH}/me", headers=old)).status_code == 401
     assert (await app_user.client.get(f"{AUTH}/me", headers=new)).status_code == 200
+
+
+@pytest.mark.parametrize("operation", ["second-factor", "second-factor/token"])
+async def test_the_second_step_ends_the_session_of_the_bearer_token(
+    app_user: Person, operation: str
+) -> None:
+    old = app_user.headers
+    first = await app_user.post(f"{AUTH}/token", CREDENTIALS)
+    # The first step alone is no login.
+    assert (await app_user.get(f"{AUTH}/me")).status_code == 200
+    body = {"challenge": first.json()["challenge"], "method": "totp", "code": app_user.code()}
+    assert (await app_user.post(f"{AUTH}/{operation}", body)).is_success
+    app_user.client.cookies.clear()
+    assert (await app_user.client.get(f"{AUTH}/me", headers=old)).status_code == 401
 
 
 async def test_other_sites_cannot_log_their_visitors_in(app_user: Person) -> None:
@@ -338,6 +356,86 @@ async def test_guesses_of_the_password_do_not_delay_the_second_step(
     assert statuses[-1] == 429
     response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
     assert response.status_code == 200
+
+
+async def test_abandoned_second_steps_do_not_delay_the_password(app_user: Person) -> None:
+    statuses = [(await app_user.enter_password()).status_code for _ in range(8)]
+    assert statuses == [200] * 8
+
+
+async def test_abandoned_second_steps_do_not_forgive_wrong_passwords_of_the_address(
+    app_user: Person, configure: Configure
+) -> None:
+    configure(login_attempts_by_address=3)
+    statuses = []
+    for number in range(4):
+        wrong = {"email": f"{number}@example.com", "password": "wrong"}
+        response = await app_user.client.post(f"{AUTH}/login", json=wrong)
+        statuses += [response.status_code, (await app_user.enter_password()).status_code]
+    assert statuses == [401, 200, 401, 200, 401, 429, 429, 429]
+
+
+async def test_second_steps_of_logins_with_providers_forgive_no_passwords(
+    app_user: Person, session_factory: SessionFactory, configure: Configure
+) -> None:
+    configure(login_attempts=3, login_attempts_by_address=3)
+    wrong = {"email": app_user.account.email, "password": "wrong"}
+    for _ in range(3):
+        await app_user.client.post(f"{AUTH}/login", json=wrong)
+
+    async def counts() -> list[tuple[float, datetime]]:
+        names = [f"login as {app_user.account.email}", "login from 127.0.0.1"]
+        keys = UserThrottle.key_hash.in_([key_hash(name) for name in names])
+        async with session_factory() as session:
+            rows = await session.scalars(select(UserThrottle).where(keys))
+            return sorted((row.attempts, row.retry_at) for row in rows)
+
+    before = await counts()
+    assert [attempts for attempts, _ in before] == [3, 3]
+    async with session_factory.begin() as session:
+        account = await session.get_one(UserAccount, app_user.account.id)
+        challenge = await start_second_step(session, account, ["provider"], app_user.clock.now)
+    response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
+    assert response.status_code == 200
+    assert await counts() == before
+
+
+async def test_wrong_and_right_codes_do_not_change_the_representation_of_the_account(
+    app_user: Person, authorize: Authorize
+) -> None:
+    administrator = await authorize("user:read")
+    path = f"/api/v1/users/{app_user.account.id}"
+
+    async def read() -> tuple[str, dict[str, Any]]:
+        response = await app_user.client.get(path, headers=administrator)
+        return response.headers["ETag"], response.json()
+
+    before = await read()
+    challenge = await app_user.start_login()
+    assert await wrong_codes(app_user, challenge, 2) == [401] * 2
+    assert await read() == before
+    response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
+    assert response.status_code == 200
+    assert await read() == before
+
+
+async def test_the_steps_of_a_login_need_few_statements(
+    app_user: Person, statement_limit: StatementLimit
+) -> None:
+    with statement_limit(8):
+        challenge = await app_user.start_login()
+    with statement_limit(15):
+        response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
+    assert response.status_code == 200
+
+
+async def test_options_for_a_passkey_need_few_statements(
+    passkey_user: Person, statement_limit: StatementLimit
+) -> None:
+    challenge = await passkey_user.start_login()
+    with statement_limit(5):
+        options = await passkey_user.ask_for_passkey(challenge)
+    assert len(options["allowCredentials"]) == 1
 
 
 async def test_wrong_codes_do_not_delay_the_passkey(app_user: Person) -> None:

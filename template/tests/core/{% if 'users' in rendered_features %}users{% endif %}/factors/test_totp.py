@@ -10,9 +10,8 @@ from sqlalchemy import func, select
 
 from app.core.database import SessionFactory
 from app.core.users.factors import totp
-from app.core.users.jobs import delete_expired
 from app.core.users.models import UserChallenge, UserTOTP
-from tests.core.users.conftest import ADA
+from tests.core.users.conftest import ADA, delete_all_expired
 from tests.core.users.factors.conftest import (
     FACTORS,
     CreatePerson,
@@ -200,7 +199,7 @@ async def test_expired_rows_are_deleted(
     for seconds, rows in [(290, [2, 1]), (20, [2, 0]), (300, [1, 0])]:
         app_user.clock.forward(seconds)
         async with session_factory.begin() as session:
-            await delete_expired(session)
+            await delete_all_expired(session)
             assert rows == [
                 await session.scalar(select(func.count()).select_from(model))
                 for model in (UserTOTP, UserChallenge)

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-from tests.core.users.providers.identity_provider import IdentityProvider
+from tests.core.users.providers.corp_provider import CorpProvider
 
 PROVIDERS = "/api/v1/auth/providers"
 IDENTITIES = "/api/v1/auth/identities"
@@ -13,7 +13,7 @@ IDENTITIES = "/api/v1/auth/identities"
 class Browser:
     """Keeps cookies, and has no bearer token."""
 
-    def __init__(self, client: httpx2.AsyncClient, provider: IdentityProvider) -> None:
+    def __init__(self, client: httpx2.AsyncClient, provider: CorpProvider) -> None:
         self.client = client
         self.provider = provider
 

@@ -7,29 +7,25 @@ from fastapi import FastAPI
 
 from tests.conftest import connect
 from tests.core.users.providers.browser import Browser
-from tests.core.users.providers.identity_provider import (
-    CLIENT_ID,
-    SECRET,
-    IdentityProvider,
-    run_identity_provider,
-)
+from tests.core.users.providers.corp_provider import CLIENT_ID, SECRET, CorpProvider
+from tools.identity_server import run_identity_provider
 
 
 @pytest.fixture(scope="session")
-def running_provider() -> Iterator[IdentityProvider]:
-    with run_identity_provider() as provider:
+def running_provider() -> Iterator[CorpProvider]:
+    with run_identity_provider(CorpProvider) as provider:
         yield provider
 
 
 @pytest.fixture
-def provider(running_provider: IdentityProvider) -> IdentityProvider:
+def provider(running_provider: CorpProvider) -> CorpProvider:
     running_provider.reset()
     return running_provider
 
 
 @pytest.fixture
 def provider_app(
-    configured_app: Callable[..., FastAPI], provider: IdentityProvider
+    configured_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> Callable[..., FastAPI]:
     """Make an application whose users log in with the provider `corp`; see `configured_app`."""
 
@@ -46,6 +42,6 @@ def provider_app(
 
 
 @pytest.fixture
-async def browser(app: FastAPI, provider: IdentityProvider) -> AsyncIterator[Browser]:
+async def browser(app: FastAPI, provider: CorpProvider) -> AsyncIterator[Browser]:
     async with connect(app, "https://test") as client:
         yield Browser(client, provider)

@@ -103,16 +103,43 @@ async def test_an_identity_that_is_unlinked_meanwhile_does_not_log_in(
     assert await count(session_factory, UserSession) == 1
 
 
+@pytest.mark.parametrize("operation", ["link", "unlink"])
+async def test_a_session_that_ends_meanwhile_changes_no_identity(
+    browser: Browser, session_factory: SessionFactory, operation: str
+) -> None:
+    await browser.log_in()
+    browser.provider.subject = "second"
+    await browser.link()
+    [first, second] = await browser.identities()
+    browser.provider.subject = "third"
+    started = (await browser.start_link()).json()
+    answer = browser.provider.authorize(started["authorization_url"])
+    async with session_factory.begin() as session:
+        account = (await session.scalars(select(UserAccount))).one()
+        await lock_account(session, account.id)
+        if operation == "link":
+            request = asyncio.create_task(browser.send(answer))
+        else:
+            link = f"{IDENTITIES}/{second['id']}/unlink"
+            request = asyncio.create_task(browser.client.post(link, json={}))
+        await asyncio.sleep(0.7)
+        await session.execute(delete(UserSession))
+    assert (await request).status_code == (400 if operation == "link" else 401)
+    async with session_factory() as session:
+        found = {str(key) for key in await session.scalars(select(UserIdentity.id))}
+    assert found == {first["id"], second["id"]}
+
+
 async def test_no_connection_is_held_while_the_provider_is_asked(
     browser: Browser, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    sign = browser.provider.sign
+    sign = browser.provider.sign_id_token
 
     def sign_and_look(claims: dict[str, object]) -> str:
         seen.append(engine.pool.status())
         return sign(claims)
 
-    browser.provider.sign = sign_and_look
+    browser.provider.sign_id_token = sign_and_look
     assert (await browser.log_in()).status_code == 200
     assert "Current Checked out connections: 0" in seen[0]

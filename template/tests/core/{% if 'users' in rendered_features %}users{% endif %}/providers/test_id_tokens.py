@@ -10,13 +10,13 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from app.core.database import SessionFactory
-from app.core.openid.provider import Provider, ProviderError
 from app.core.users.models import UserAccount, UserSession
 from app.core.users.providers import client
 from tests.conftest import connect
 from tests.core.users.providers.browser import PROVIDERS, Browser
-from tests.core.users.providers.identity_provider import CLIENT_ID, SECRET, IdentityProvider
+from tests.core.users.providers.corp_provider import CLIENT_ID, SECRET, CorpProvider
 
+KEYS_FAILURE = "the provider's keys could not be fetched"
 NOW = int(time.time())
 
 
@@ -37,13 +37,13 @@ async def _no_account(session_factory: SessionFactory) -> AsyncIterator[None]:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"iss": "https://evil.test"}, "has an invalid `iss`"),
+        ({"iss": "https://evil.test"}, "is from another issuer"),
         ({"iss": None}, "lacks a required claim: iss"),
-        ({"iss": ["http://127.0.0.1"]}, "has an invalid `iss`"),
-        ({"aud": "other"}, "has an invalid `aud`"),
+        ({"iss": ["http://127.0.0.1"]}, "is from another issuer"),
+        ({"aud": "other"}, "is meant for another audience"),
         ({"aud": None}, "lacks a required claim: aud"),
-        ({"aud": []}, "has an invalid `aud`"),
-        ({"aud": {"app": 1}}, "has an invalid `aud`"),
+        ({"aud": []}, "is meant for another audience"),
+        ({"aud": {"app": 1}}, "is meant for another audience"),
         ({"aud": [CLIENT_ID, "other"]}, "has several audiences, and no `azp`"),
         ({"aud": [CLIENT_ID, "other"], "azp": "other"}, "was issued to another client"),
         ({"azp": "other"}, "was issued to another client"),
@@ -51,9 +51,9 @@ async def _no_account(session_factory: SessionFactory) -> AsyncIterator[None]:
         ({"exp": NOW - 60}, "has expired"),
         ({"exp": None}, "lacks a required claim: exp"),
         ({"exp": "soon"}, "has an invalid `exp`"),
-        ({"iat": NOW + 600}, "has an invalid `iat`"),
+        ({"iat": NOW + 600}, "was issued in the future"),
         ({"iat": None}, "lacks a required claim: iat"),
-        ({"nbf": NOW + 600}, "has an invalid `nbf`"),
+        ({"nbf": NOW + 600}, "is not valid yet"),
         ({"nonce": "other"}, "belongs to another login"),
         ({"nonce": None}, "belongs to another login"),
         ({"nonce": "\u00e4"}, "belongs to another login"),
@@ -115,7 +115,7 @@ async def test_clocks_may_differ_by_seconds(browser: Browser) -> None:
     ],
 )
 async def test_tokens_with_wrong_signatures_are_rejected(browser: Browser, method: str) -> None:
-    browser.provider.sign = getattr(browser.provider, method)
+    browser.provider.sign_id_token = getattr(browser.provider, method)
     assert (await browser.log_in()).status_code == 401
 
 
@@ -124,18 +124,18 @@ async def test_tokens_with_wrong_signatures_are_rejected(browser: Browser, metho
     "token", ["", "a.b", "a.b.c", "..", "e30.e30.", "\u00e4.b.c", "x" * 70_000]
 )
 async def test_malformed_tokens_are_rejected(browser: Browser, token: str) -> None:
-    browser.provider.sign = lambda _: token
+    browser.provider.sign_id_token = lambda _: token
     assert (await browser.log_in()).status_code == 401
 
 
 @pytest.mark.usefixtures("_no_account")
 async def test_a_tampered_token_is_rejected(browser: Browser) -> None:
     def tamper(claims: dict[str, Any]) -> str:
-        header, _, signature = browser.provider.sign_correctly(claims).split(".")
-        _, payload, _ = browser.provider.sign_correctly(claims | {"sub": "bob"}).split(".")
+        header, _, signature = browser.provider.sign(claims).split(".")
+        _, payload, _ = browser.provider.sign(claims | {"sub": "bob"}).split(".")
         return f"{header}.{payload}.{signature}"
 
-    browser.provider.sign = tamper
+    browser.provider.sign_id_token = tamper
     assert (await browser.log_in()).status_code == 401
 
 
@@ -149,7 +149,7 @@ def _no_cooldown(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_no_cooldown")
 async def test_a_new_key_of_the_provider_is_accepted(browser: Browser) -> None:
     assert (await browser.log_in()).status_code == 200
-    browser.provider.rotate_key()
+    browser.provider.rotate_keys()
     assert (await browser.log_in()).status_code == 200
 
 
@@ -164,7 +164,7 @@ async def test_what_the_provider_publishes_is_fetched_once(browser: Browser) -> 
 async def test_unknown_keys_do_not_cause_a_flood_of_fetches(browser: Browser) -> None:
     await browser.start()
     browser.provider.requests.clear()
-    browser.provider.rotate_key()
+    browser.provider.rotate_keys()
     for _ in range(3):
         assert (await browser.log_in()).status_code == 401
     assert browser.provider.requests.count("/keys") == 0
@@ -202,7 +202,7 @@ async def test_the_client_can_authenticate_in_the_form(browser: Browser) -> None
 
 
 async def test_a_wrong_secret_is_rejected_and_logged(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+    provider_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> None:
     app = provider_app(USERS_PROVIDER_CORP_CLIENT_SECRET="wrong secret")  # noqa: S106
     async with connect(app, "https://test") as client:
@@ -238,8 +238,19 @@ async def test_unusable_metadata_is_a_503(browser: Browser, changes: dict[str, A
     assert "evil" not in response.text
 
 
+async def test_the_reason_of_a_failed_fetch_names_the_provider_and_the_variable(
+    browser: Browser,
+) -> None:
+    browser.provider.metadata_changes = {"issuer": "https://evil.test"}
+    with structlog.testing.capture_logs() as logs:
+        await browser.client.post(f"{PROVIDERS}/corp/login", json={})
+    [line] = [line for line in logs if line["event"] == KEYS_FAILURE]
+    assert line["issuer"] == browser.provider.issuer
+    assert line["reason"].endswith("differs from USERS_PROVIDER_CORP_ISSUER")
+
+
 async def test_a_provider_that_is_down_is_a_503(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+    provider_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> None:
     app = provider_app(USERS_PROVIDER_CORP_ISSUER="http://127.0.0.1:1")
     async with connect(app, "https://test") as client:
@@ -251,14 +262,20 @@ async def test_a_provider_that_is_down_is_a_503(
 
 
 async def test_a_slow_provider_is_a_503_in_time(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+    provider_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> None:
-    provider.delay = 0.5
-    async with connect(provider_app(USERS_PROVIDER_CORP_TIMEOUT="0.1"), "https://test") as client:
-        started = time.monotonic()
-        response = await client.post(f"{PROVIDERS}/corp/login", json={})
-        assert response.status_code == 503
-        assert time.monotonic() - started < 0.4
+    provider.delay = 60
+    app = provider_app(USERS_PROVIDER_CORP_TIMEOUT="0.1")
+    with structlog.testing.capture_logs() as logs:
+        async with connect(app, "https://test") as client:
+            started = time.monotonic()
+            response = await client.post(f"{PROVIDERS}/corp/login", json={})
+            assert response.status_code == 503
+            assert time.monotonic() - started < 30
+    reasons = [line["reason"] for line in logs if line["event"] == KEYS_FAILURE]
+    assert reasons == [
+        f"{provider.issuer}/.well-known/openid-configuration: no response within 0.1 s"
+    ]
 
 
 @pytest.mark.usefixtures("_no_cooldown")
@@ -270,7 +287,7 @@ async def test_known_metadata_survive_an_outage(browser: Browser) -> None:
 
 @pytest.mark.parametrize("path", ["moved", "slow", "huge"])
 async def test_responses_are_read_without_redirects_and_with_limits(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider, path: str
+    provider_app: Callable[..., FastAPI], provider: CorpProvider, path: str
 ) -> None:
     provider.metadata_changes = {"jwks_uri": f"{provider.issuer}/{path}"}
     async with connect(provider_app(USERS_PROVIDER_CORP_TIMEOUT="0.5"), "https://test") as client:
@@ -279,10 +296,3 @@ async def test_responses_are_read_without_redirects_and_with_limits(
         assert response.status_code == 503
         assert time.monotonic() - started < 2
     assert "/keys" not in provider.requests
-
-
-def test_a_provider_with_https_has_no_endpoint_without() -> None:
-    provider = Provider("https://id.test", timeout=1)
-    for url in ("http://127.0.0.1/token", "http://id.test/token"):
-        with pytest.raises(ProviderError, match="token_endpoint"):
-            provider.endpoint({"token_endpoint": url}, "token_endpoint")

@@ -22,7 +22,7 @@ from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import Configure
 from tests.core.users.providers.browser import IDENTITIES, Browser
-from tests.core.users.providers.identity_provider import IdentityProvider
+from tests.core.users.providers.corp_provider import CorpProvider
 
 ADDRESS = "ada@example.com"
 PASSWORD = "correct horse battery staple"  # noqa: S105
@@ -126,7 +126,7 @@ async def test_only_verified_addresses_get_an_account(
 
 
 async def test_addresses_of_a_trusted_directory_count_as_verified(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+    provider_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> None:
     app = provider_app(USERS_PROVIDER_CORP_TRUST_EMAIL="true")
     async with connect(app, "https://test") as client:
@@ -178,7 +178,7 @@ async def test_a_sign_up_with_the_address_of_another_prepares_nothing(
 
 
 async def test_without_sign_up_only_linked_users_log_in(
-    browser: Browser, provider: IdentityProvider, configure: Configure
+    browser: Browser, provider: CorpProvider, configure: Configure
 ) -> None:
     await browser.log_in()
     configure(sign_up="false")
@@ -202,7 +202,7 @@ async def test_without_sign_up_only_linked_users_log_in(
 )
 async def test_only_allowed_domains_log_in(
     provider_app: Callable[..., FastAPI],
-    provider: IdentityProvider,
+    provider: CorpProvider,
     variables: dict[str, str],
     claims: dict[str, Any],
     status: int,
@@ -244,7 +244,7 @@ async def test_an_identity_is_linked_to_the_account_of_the_session(
 
 
 async def test_an_identity_of_another_domain_is_not_linked(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+    provider_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> None:
     app = provider_app(USERS_PROVIDER_CORP_ALLOWED_DOMAINS="example.com")
     async with connect(app, "https://test") as client:
@@ -297,7 +297,7 @@ async def test_a_link_that_another_browser_has_started_is_rejected(
 
 
 async def test_the_identity_of_another_account_is_not_linked(
-    app: FastAPI, owner: Browser, provider: IdentityProvider
+    app: FastAPI, owner: Browser, provider: CorpProvider
 ) -> None:
     async with connect(app, "https://test") as client:
         assert (await Browser(client, provider).log_in()).status_code == 200
@@ -369,7 +369,7 @@ async def test_unlinking_needs_a_recent_login(
 
 
 async def test_the_identities_of_others_are_missing(
-    app: FastAPI, owner: Browser, provider: IdentityProvider
+    app: FastAPI, owner: Browser, provider: CorpProvider
 ) -> None:
     async with connect(app, "https://test") as client:
         other = Browser(client, provider)

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
+import pyotp
 import pytest
 import structlog
 from fastapi import FastAPI
@@ -15,13 +16,14 @@ from sqlalchemy import func, select, update
 from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.users.authentication import COOKIE
-from app.core.users.jobs import delete_expired
 from app.core.users.models import UserAccount, UserProviderLogin, UserSession
 from app.core.users.providers import login
 from app.core.users.providers.cookie import LOGIN_COOKIE
+from app.core.users.tokens import hash_token
 from tests.conftest import connect
+from tests.core.users.conftest import delete_all_expired
 from tests.core.users.providers.browser import PROVIDERS, Browser
-from tests.core.users.providers.identity_provider import SECRET, IdentityProvider
+from tests.core.users.providers.corp_provider import SECRET, CorpProvider
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ async def test_providers_are_listed(browser: Browser) -> None:
 
 
 async def test_the_provider_is_asked_for_a_code_with_pkce(
-    app: FastAPI, provider: IdentityProvider
+    app: FastAPI, provider: CorpProvider
 ) -> None:
     headers = {"Host": "evil.test", "X-Forwarded-Host": "evil.test"}
     async with connect(app, "https://test") as client:
@@ -155,7 +157,7 @@ async def test_an_expired_state_is_rejected(
         await session.execute(update(UserProviderLogin).values(expires_at=utc_now()))
     assert (await browser.send(answer)).status_code == 400
     async with session_factory.begin() as session:
-        await delete_expired(session)
+        await delete_all_expired(session)
         assert (await session.scalars(select(UserProviderLogin))).all() == []
 
 
@@ -186,7 +188,7 @@ async def test_a_provider_that_never_sends_iss_is_accepted(browser: Browser) -> 
 
 
 async def test_a_state_belongs_to_its_provider(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+    provider_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> None:
     app = provider_app(
         USERS_PROVIDERS="corp,other",
@@ -295,7 +297,7 @@ async def test_other_sites_are_no_pages_to_return_to(browser: Browser, target: s
 
 
 async def test_a_trusted_origin_can_be_returned_to(
-    provider_app: Callable[..., FastAPI], provider: IdentityProvider
+    provider_app: Callable[..., FastAPI], provider: CorpProvider
 ) -> None:
     app = provider_app(CORS_ALLOW_ORIGINS="https://other.test", CORS_ALLOW_CREDENTIALS="true")
     async with connect(app, "https://test") as client:
@@ -314,9 +316,24 @@ async def test_a_login_replaces_the_session_of_the_browser(
         assert len((await session.scalars(select(UserSession))).all()) == 1
 
 
+@pytest.mark.parametrize("operation", ["callback", "token"])
+async def test_a_login_ends_the_session_of_the_bearer_token(
+    browser: Browser, session_factory: SessionFactory, operation: str
+) -> None:
+    answer = browser.provider.authorize(await browser.start())
+    token = (await browser.send(answer, operation="token")).json()["token"]
+    answer = browser.provider.authorize(await browser.start())
+    browser.client.headers["Authorization"] = f"Bearer {token}"
+    assert (await browser.send(answer, operation=operation)).status_code == 200
+    async with session_factory() as session:
+        hashes = [*await session.scalars(select(UserSession.token_hash))]
+    assert len(hashes) == 1
+    assert hash_token(token) not in hashes
+
+
 async def test_started_logins_are_throttled(
     provider_app: Callable[..., FastAPI],
-    provider: IdentityProvider,
+    provider: CorpProvider,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with connect(provider_app(), "https://test") as client:
@@ -344,7 +361,7 @@ async def require_totp(*_: object) -> list[str]:
 )
 async def test_accounts_with_second_factors_need_them(
     provider_app: Callable[..., FastAPI],
-    provider: IdentityProvider,
+    provider: CorpProvider,
     monkeypatch: pytest.MonkeyPatch,
     setting: str,
     claims: dict[str, Any],
@@ -382,6 +399,36 @@ async def test_without_a_time_of_authentication_a_login_is_not_recent(
     browser.provider.auth_time = value
     assert (await browser.log_in()).status_code == 200
     assert await authenticated_at(session_factory) == 0
+
+
+async def add_app(browser: Browser) -> list[str]:
+    """Add an authenticator app to the account, and return the recovery codes."""
+    link = "/api/v1/auth/second-factors/totp"
+    secret = (await browser.client.post(link)).json()["secret"]
+    body = {"code": pyotp.TOTP(secret).now()}
+    confirmed = await browser.client.post(f"{link}/confirm", json=body)
+    assert confirmed.status_code == 200, confirmed.text
+    codes: list[str] = confirmed.json()["recovery_codes"]
+    return codes
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(None, 403), (60, 403), (0, 204)])
+async def test_a_second_step_does_not_make_an_old_login_with_a_provider_recent(
+    browser: Browser, session_factory: SessionFactory, minutes: int | None, status: int
+) -> None:
+    await browser.log_in()
+    codes = await add_app(browser)
+    time = None if minutes is None else int((utc_now() - timedelta(minutes=minutes)).timestamp())
+    browser.provider.auth_time = time
+    challenge = (await browser.log_in()).json()["challenge"]
+    answer = {"challenge": challenge, "method": "recovery_code", "code": codes[0]}
+    response = await browser.client.post("/api/v1/auth/second-factor", json=answer)
+    assert response.status_code == 204, response.text
+    assert await authenticated_at(session_factory) == (time or 0)
+    removal = await browser.client.delete("/api/v1/auth/second-factors/totp")
+    assert removal.status_code == status
+    has_error = "insufficient_user_authentication" in str(removal.headers)
+    assert has_error is (status == 403)
 
 
 async def test_a_renewal_asks_the_provider_to_authenticate_again(browser: Browser) -> None:

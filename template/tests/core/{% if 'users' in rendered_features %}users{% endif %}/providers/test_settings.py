@@ -4,7 +4,7 @@ import pytest
 
 from app.core.settings import SettingsError
 from app.core.users.providers.settings import read_provider_settings
-from tests.core.users.providers.identity_provider import SECRET
+from tests.core.users.providers.corp_provider import SECRET
 
 CORP = {
     "USERS_PROVIDERS": "corp",

@@ -8,7 +8,7 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, JWKRegistry, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from app.core.oidc.provider import Document, ProviderError
+from app.core.openid.provider import Document, ProviderError
 
 PublicKey: TypeAlias = RSAKey | ECKey | OKPKey
 

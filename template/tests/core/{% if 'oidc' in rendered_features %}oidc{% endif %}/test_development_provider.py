@@ -11,8 +11,8 @@ from joserfc import jwt
 
 from tests.conftest import connect
 from tests.core.oidc.conftest import MakeApp, bearer
+from tools.development_variables import development_variables
 from tools.identity_provider import IdentityProvider
-from tools.identity_server import development_variables
 
 VERIFIER = "v" * 43
 CHALLENGE = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).decode().rstrip("=")

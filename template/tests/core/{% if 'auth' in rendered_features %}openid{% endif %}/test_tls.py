@@ -11,10 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from structlog.testing import capture_logs
 
-from tests.conftest import connect
-from tests.core.oidc.conftest import MakeApp, bearer
+from app.core.openid.provider import ProviderError
+from tests.core.openid.conftest import MakeProvider
 from tools.identity_provider import HOST, IdentityProvider
 from tools.identity_server import serve
 
@@ -48,22 +47,18 @@ def secure_provider(certificate: Path) -> Iterator[IdentityProvider]:
 
 
 async def test_a_provider_with_a_trusted_certificate_is_used(
-    make_app: MakeApp,
+    make_provider: MakeProvider,
     secure_provider: IdentityProvider,
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    headers = bearer(secure_provider.access_token("me"))
-    async with connect(make_app(issuer=secure_provider.issuer)) as client:
-        assert (await client.get("/caller", headers=headers)).status_code == 200
+    metadata, _ = await make_provider(secure_provider.issuer).read()
+    assert metadata["issuer"] == secure_provider.issuer
 
 
 async def test_a_provider_with_another_certificate_is_rejected(
-    make_app: MakeApp, secure_provider: IdentityProvider
+    make_provider: MakeProvider, secure_provider: IdentityProvider
 ) -> None:
-    headers = bearer(secure_provider.access_token("me"))
-    with capture_logs() as lines:
-        async with connect(make_app(issuer=secure_provider.issuer)) as client:
-            assert (await client.get("/caller", headers=headers)).status_code == 503
-    assert "CERTIFICATE_VERIFY_FAILED" in str(lines)
+    with pytest.raises(ProviderError, match="CERTIFICATE_VERIFY_FAILED"):
+        await make_provider(secure_provider.issuer).read()

@@ -1,30 +1,32 @@
-"""The provider's keys: fetched in the background, kept during outages."""
+"""The metadata and the keys of a provider: fetched once for all, and kept during outages."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import structlog
 from joserfc.jws import JWSRegistry
 
-from app.core.errors import UnavailableError
-from app.core.oidc.key_set import PublicKey, usable_keys
-from app.core.oidc.provider import Document, Provider, ProviderError
-from app.core.oidc.settings import OIDCSettings
+from app.core.openid.key_set import PublicKey, usable_keys
+from app.core.openid.provider import Document, Provider, ProviderError
 
 # Seconds between attempts as long as there are no keys.
 FAILURE_COOLDOWN = 5.0
 
-logger = structlog.get_logger("app.oidc")
+logger = structlog.get_logger("app.openid")
 
 
 class ProviderKeys:
     """The keys that were fetched last; requests wait for a fetch only if they need a new key."""
 
-    def __init__(self, provider: Provider, settings: OIDCSettings) -> None:
+    def __init__(
+        self, provider: Provider, algorithms: Collection[str], *, refetch_cooldown: float
+    ) -> None:
         self.provider = provider
-        self.settings = settings
+        self.algorithms = algorithms
+        self.refetch_cooldown = refetch_cooldown
         self.metadata: Document | None = None
         self.keys: list[PublicKey] = []
         self.version = 0
@@ -33,18 +35,19 @@ class ProviderKeys:
         """Whether the last fetch succeeded."""
         self._fetch: asyncio.Task[None] | None = None
         self._next_fetch = 0.0
+        self._fetched_at = -math.inf
 
     async def find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         """Return the key of a token; None if the provider does not have it.
 
-        Raises UnavailableError if the provider could not be asked.
+        Raises ProviderError if the provider could not be asked.
         """
         key = self._known_key(key_id, algorithm)
         if key is None:
             await self._refresh_if_due()
             key = self._known_key(key_id, algorithm)
         if key is None and not self.is_current:
-            raise UnavailableError("Access tokens cannot be verified: the provider is unavailable.")
+            raise ProviderError("the provider is unavailable")
         return key
 
     def _known_key(self, key_id: str | None, algorithm: str) -> PublicKey | None:
@@ -58,9 +61,12 @@ class ProviderKeys:
             return None
         return fitting[0] if fitting else None
 
-    async def find_metadata(self) -> Document:
-        """Return the provider's metadata. Raises ProviderError if it could not be fetched."""
-        if self.metadata is None:
+    async def find_metadata(self, max_age: float = math.inf) -> Document:
+        """Return the provider's metadata, fetched again if it is older than `max_age` seconds.
+
+        Raises ProviderError if it could never be fetched.
+        """
+        if self.metadata is None or time.monotonic() - self._fetched_at > max_age:
             await self._refresh_if_due()
         if self.metadata is None:
             raise ProviderError("the provider is unavailable")
@@ -81,12 +87,17 @@ class ProviderKeys:
     async def _fetch_keys(self) -> None:
         try:
             metadata, document = await self.provider.read()
-            self._replace_keys(usable_keys(document, self.settings.algorithms))
+            self._replace_keys(usable_keys(document, self.algorithms))
             self.metadata = metadata
+            self._fetched_at = time.monotonic()
             self.is_current = True
         except ProviderError as error:
             self.is_current = False
-            logger.warning("the provider's keys could not be fetched", reason=str(error))
+            logger.warning(
+                "the provider's keys could not be fetched",
+                issuer=self.provider.issuer,
+                reason=str(error),
+            )
         finally:
             self._next_fetch = time.monotonic() + self._cooldown()
             self._fetch = None
@@ -97,12 +108,12 @@ class ProviderKeys:
             self.version += 1
 
     def _cooldown(self) -> float:
-        return self.settings.refetch_cooldown if self.keys else FAILURE_COOLDOWN
+        return self.refetch_cooldown if self.keys else FAILURE_COOLDOWN
 
     @asynccontextmanager
-    async def kept_current(self) -> AsyncIterator[None]:
-        """Fetch the keys now and then before they are too old, until the block ends."""
-        task = asyncio.create_task(self._refresh_regularly())
+    async def kept_current(self, lifetime: float) -> AsyncIterator[None]:
+        """Fetch the keys now, and again every `lifetime` seconds, until the block ends."""
+        task = asyncio.create_task(self._refresh_regularly(lifetime))
         try:
             yield
         finally:
@@ -111,8 +122,7 @@ class ProviderKeys:
                 each.cancel()
             await asyncio.wait(running)
 
-    async def _refresh_regularly(self) -> None:
+    async def _refresh_regularly(self, lifetime: float) -> None:
         while True:
             await self.refresh()
-            lifetime = self.settings.keys_lifetime
             await asyncio.sleep(lifetime if self.is_current else min(self._cooldown(), lifetime))

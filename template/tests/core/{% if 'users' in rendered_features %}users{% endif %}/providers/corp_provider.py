@@ -1,40 +1,32 @@
-"""An OpenID Connect provider on this machine, whose answers tests can break."""
+"""The provider of users, whose responses tests can break."""
 
 import asyncio
-import hmac
-import json
-import socket
-import threading
 import time
-from base64 import b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
-import uvicorn
 from joserfc import jwt
-from joserfc.jwk import KeySet, RSAKey
-from starlette.applications import Starlette
+from joserfc.jwk import RSAKey
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from tests.core.openid.forged_tokens import encode, symmetric_token, unsigned_token
+from tools.identity_provider import IdentityProvider
 
 CLIENT_ID = "app"
 # With characters that have to be encoded.
 SECRET = "s%3Acr+et:"  # noqa: S105
 
 
-class IdentityProvider:
-    def __init__(self, port: int) -> None:
-        self.issuer = f"http://127.0.0.1:{port}"
-        self.rotate_key()
+class CorpProvider(IdentityProvider):
+    def __init__(self, issuer: str) -> None:
+        super().__init__(issuer)
         self.reset()
-
-    def rotate_key(self) -> None:
-        self.key = RSAKey.generate_key(parameters={"use": "sig"}, auto_kid=True)
 
     def reset(self) -> None:
         """Answer as a correct provider does."""
@@ -47,7 +39,7 @@ class IdentityProvider:
         self.user_info: dict[str, Any] = {}
         self.metadata_changes: dict[str, Any] = {}
         self.claim_changes: dict[str, Any] = {}
-        self.sign: Callable[[dict[str, Any]], str] = self.sign_correctly
+        self.sign_id_token: Callable[[dict[str, Any]], str] = self.sign
         self.checks_pkce = True
         self.delay = 0.0
         self.token_status = 200
@@ -61,9 +53,6 @@ class IdentityProvider:
         answer = {"code": code, "state": asked["state"], "iss": self.issuer} | response
         return {name: value for name, value in answer.items() if value is not None}
 
-    def sign_correctly(self, claims: dict[str, Any]) -> str:
-        return jwt.encode({"alg": "RS256", "kid": self.key.kid}, claims, self.key)
-
     def sign_with_public_key(self, claims: dict[str, Any]) -> str:
         return symmetric_token(claims, self.key.as_pem(private=False), kid=self.key.kid)
 
@@ -71,7 +60,7 @@ class IdentityProvider:
         return symmetric_token(claims, SECRET.encode())
 
     def sign_not_at_all(self, claims: dict[str, Any]) -> str:
-        return f"{encode({'alg': 'none'})}.{encode(claims)}."
+        return unsigned_token({"alg": "none"}, claims) + "."
 
     def sign_with_foreign_key(self, claims: dict[str, Any]) -> str:
         key = RSAKey.generate_key()
@@ -79,38 +68,39 @@ class IdentityProvider:
         return jwt.encode(header, claims, key)
 
     def sign_with_another_algorithm(self, claims: dict[str, Any]) -> str:
+        # Without the `alg` of the key.
+        key = RSAKey.import_key(self.key.as_pem(private=True))
         header = {"alg": "PS512", "kid": self.key.kid}
-        return jwt.encode(header, claims, self.key, algorithms=["PS512"])
+        return jwt.encode(header, claims, key, algorithms=["PS512"])
 
-    def app(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route("/.well-known/openid-configuration", self.metadata),
-                Route("/keys", self.key_set),
-                Route("/token", self.token, methods=["POST"]),
-                Route("/userinfo", self.show_user_info),
-                Route("/moved", self.redirect_to_keys),
-                Route("/slow", self.send_slowly),
-                Route("/huge", self.send_much),
-            ]
-        )
+    def routes(self) -> list[Route]:
+        return [
+            *super().routes(),
+            Route("/token", self.token, methods=["POST"]),
+            Route("/userinfo", self.show_user_info),
+            Route("/moved", self.redirect_to_keys),
+            Route("/slow", self.send_slowly),
+            Route("/huge", self.send_much),
+        ]
 
-    async def metadata(self, request: Request) -> Response:
-        self.requests.append(request.url.path)
-        time.sleep(self.delay)  # noqa: ASYNC251
-        document = {
-            "issuer": self.issuer,
+    def metadata(self) -> dict[str, Any]:
+        return {
+            **super().metadata(),
             "authorization_endpoint": f"{self.issuer}/authorize?tenant=1",
             "token_endpoint": f"{self.issuer}/token",
             "userinfo_endpoint": f"{self.issuer}/userinfo",
-            "jwks_uri": f"{self.issuer}/keys",
             "authorization_response_iss_parameter_supported": True,
+            **self.metadata_changes,
         }
-        return JSONResponse(document | self.metadata_changes)
 
-    async def key_set(self, request: Request) -> Response:
+    async def show_metadata(self, request: Request) -> Response:
         self.requests.append(request.url.path)
-        return JSONResponse(KeySet([self.key]).as_dict(private=False))
+        await asyncio.sleep(self.delay)
+        return await super().show_metadata(request)
+
+    async def show_keys(self, request: Request) -> Response:
+        self.requests.append(request.url.path)
+        return await super().show_keys(request)
 
     async def redirect_to_keys(self, _request: Request) -> Response:
         return RedirectResponse(f"{self.issuer}/keys")
@@ -124,8 +114,7 @@ class IdentityProvider:
         return StreamingResponse(body())
 
     async def send_much(self, _request: Request) -> Response:
-        key_set = KeySet([self.key]).as_dict(private=False)
-        return JSONResponse({**key_set, "more": "x" * 1_000_000})
+        return JSONResponse({"keys": [self.key.as_dict(private=False)], "more": "x" * 1_000_000})
 
     async def token(self, request: Request) -> Response:
         self.requests.append(request.url.path)
@@ -139,7 +128,7 @@ class IdentityProvider:
         is_proved = not self.checks_pkce or (asked or {}).get("code_challenge") == encode(digest)
         if asked is None or not is_proved or asked["redirect_uri"] != form["redirect_uri"]:
             return JSONResponse({"error": "invalid_grant"}, 400)
-        id_token = self.sign(self.id_token_claims(asked["nonce"]))
+        id_token = self.sign_id_token(self.id_token_claims(asked["nonce"]))
         answer = {"id_token": id_token, "access_token": "of ada", "token_type": "Bearer"}
         return JSONResponse(answer)
 
@@ -152,13 +141,8 @@ class IdentityProvider:
         return [unquote_plus(part) for part in decoded.split(":")] == [CLIENT_ID, SECRET]
 
     def id_token_claims(self, nonce: str) -> dict[str, Any]:
-        now = int(time.time())
         claims = {
-            "iss": self.issuer,
-            "aud": CLIENT_ID,
-            "sub": self.subject,
-            "iat": now,
-            "exp": now + 300,
+            **self.claims(self.subject, CLIENT_ID),
             "nonce": nonce,
             "auth_time": self.auth_time,
             **self.user,
@@ -171,32 +155,3 @@ class IdentityProvider:
         if request.headers.get("Authorization") != "Bearer of ada":
             return Response(status_code=401)
         return JSONResponse({"sub": self.subject} | self.user_info)
-
-
-def encode(part: dict[str, Any] | bytes) -> str:
-    data = part if isinstance(part, bytes) else json.dumps(part).encode()
-    return urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def symmetric_token(claims: dict[str, Any], secret: bytes, **header: Any) -> str:
-    """Return a token with a signature that joserfc would refuse to make."""
-    signed = f"{encode({'alg': 'HS256'} | header)}.{encode(claims)}"
-    return f"{signed}.{encode(hmac.digest(secret, signed.encode(), 'sha256'))}"
-
-
-@contextmanager
-def run_identity_provider() -> Iterator[IdentityProvider]:
-    """Serve a provider in a thread, on any port of this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        provider = IdentityProvider(listener.getsockname()[1])
-        config = uvicorn.Config(
-            provider.app(), lifespan="off", log_config=None, timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        try:
-            yield provider
-        finally:
-            server.should_exit = True
-            thread.join()

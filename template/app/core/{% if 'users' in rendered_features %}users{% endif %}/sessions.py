@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Table, bindparam, delete, exists, select
+from sqlalchemy import CursorResult, Table, bindparam, delete, select
 
 from app.core.database import Session, StoredRow, read_rows
 from app.core.models import utc_now
@@ -80,11 +80,6 @@ async def end_session(session: Session, token: str) -> UUID | None:
     if user_id is not None:
         await session.execute(delete(SESSION).where(of_token))
     return user_id
-
-
-async def session_exists(session: Session, key: UUID) -> bool:
-    """Return whether a session has not been ended."""
-    return bool(await session.scalar(select(exists().where(SESSION.c.id == key))))
 
 
 async def list_sessions(session: Session, user_id: UUID) -> list[StoredRow]:

@@ -5,16 +5,15 @@ from uuid import UUID
 
 from app.core.auth.audit import audit_after_commit
 from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
-from app.core.users.confirmation import LoginRequiredError, require_recent_login, session_id
+from app.core.users.confirmation import require_recent_login, session_id
 from app.core.users.factors import passkeys, webauthn_ceremonies
 from app.core.users.factors.change import Added, FactorChange
 from app.core.users.factors.encryption import UndecryptableError
 from app.core.users.factors.recovery_codes import replace_recovery_codes
-from app.core.users.factors.second_factors import list_methods
 from app.core.users.factors.totp import confirm_totp, delete_totp, provisioning_uri, start_totp
 from app.core.users.factors.webauthn_ceremonies import CeremonyError, Options
 from app.core.users.jobs import send_notice
-from app.core.users.methods import PASSKEY, TOTP, has_second_factor
+from app.core.users.methods import PASSKEY, TOTP
 from app.core.users.throttling.throttle import Throttle
 
 
@@ -44,10 +43,7 @@ class FactorChanges(FactorChange):
     async def confirm_totp(self, throttle: Throttle, code: str) -> Added:
         """Activate the app whose code this is. Raises WrongCodeError, TooManyRequestsError."""
         # Before the code is counted: whoever may not add an app must not delay the owner's codes.
-        require_recent_login(self.principal)
-        factors = await list_methods(self.session, self.user_id)
-        if factors and not has_second_factor(self.principal.claims["methods"]):
-            raise LoginRequiredError
+        await require_recent_login(self.session, self.principal)
         await throttle.count_second_factor(self.user_id)
         account, methods = await self.authorize()
         if not await confirm_totp(self.session, account.id, code):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, bindparam, case, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, case, insert, select, update
 
 from app.core.database import Session, StoredRow
 from app.core.models import utc_now

@@ -330,6 +330,25 @@ def test_switching_authentication_on_adds_only_permissions_to_modules(
     }
 
 
+@pytest.mark.parametrize("auth", ["none", "oidc"])
+def test_accounts_can_be_switched_on_and_off(committed: Callable[..., Project], auth: str) -> None:
+    made = committed(features=["jobs", "mail"], auth=auth)
+    printed = run_update(made, auth="users")
+    assert "Accounts need USERS_LINK_URL and the MAIL_ variables of .env.example" in printed
+    assert "app.manage_users create-administrator" in printed
+    made.python("-m", "pytest", "-q", "tests/core/users/test_development.py")
+    if auth == "oidc":
+        # Tests of modules are those of before; no revision of the tables is generated yet.
+        made.run("nox", "-s", "initial")
+        made.python("-m", "pytest", "-q", "tests/modules")
+        made.run("git", "checkout", "alembic")
+    commit(made.path)
+    printed = run_update(made, auth="none")
+    assert "user_token and user_totp, with all accounts" in printed
+    if auth == "none":
+        assert "of a dropped feature" not in made.run("nox", "-s", "lint").stdout
+
+
 def test_a_module_that_is_public_after_switching_on_fails_a_test_with_the_line_to_add(
     committed: Callable[..., Project],
 ) -> None:

@@ -9,7 +9,11 @@ from opentelemetry import trace
 from structlog.contextvars import bind_contextvars
 
 from app.core.auth.audit import audit
-from app.core.auth.errors import MissingScopeError, UnauthorizedError
+from app.core.auth.errors import (
+    CredentialsMissingError,
+    MissingScopeError,
+    UnauthorizedError,
+)
 from app.core.auth.principal import Principal
 
 # Keys in the scope of a request: its caller, and whether an operation asked for one.
@@ -38,6 +42,8 @@ class Authentication(SecurityBase):
             connection.scope[ASKED_FOR_PRINCIPAL] = True
             try:
                 principal = await self.identify(connection)
+            except CredentialsMissingError:
+                raise
             except UnauthorizedError as error:
                 audit("authentication failed", reason=str(error))
                 raise

@@ -21,6 +21,10 @@ class UnauthorizedError(AppError):
         self.headers = {"WWW-Authenticate": challenge}
 
 
+class CredentialsMissingError(UnauthorizedError):
+    """The request has no credentials, which is no security event: anyone may open a page."""
+
+
 class ForbiddenError(AppError):
     """The caller may not do this."""
 

@@ -5,7 +5,7 @@ from fastapi.requests import HTTPConnection
 from starlette.datastructures import Headers
 
 from app.core.auth.authentication import Authentication
-from app.core.auth.errors import UnauthorizedError
+from app.core.auth.errors import CredentialsMissingError, UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.oidc.docs_login import METADATA_PATH
 from app.core.oidc.state import OIDCState
@@ -27,7 +27,7 @@ def bearer_token(headers: Headers) -> str:
     """Return the token of the only `Authorization` header. Raises UnauthorizedError."""
     values = headers.getlist("Authorization")
     if not values:
-        raise UnauthorizedError("The header `Authorization: Bearer …` is missing.")
+        raise CredentialsMissingError("The header `Authorization: Bearer …` is missing.")
     if len(values) > 1:
         raise UnauthorizedError("There is more than one `Authorization` header.")
     scheme, _, token = values[0].partition(" ")

@@ -61,7 +61,7 @@ async def change_password(
     return NewTokenResponse(token=None)
 
 
-@router.post("/change-email", status_code=202)
+@router.post("/change-email", status_code=202, response_class=Response)
 async def change_email(
     session: SessionDep, caller: Caller, throttle: ThrottleDep, data: EmailChange
 ) -> None:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from app.core.mail.addresses import check_address
 
@@ -16,7 +17,9 @@ def normalize_email(address: str) -> str:
         # ASCII only, so that no other characters become equal.
         return check_address(address).lower()
     except ValueError:
-        raise ValueError("not a mail address such as ada@example.com") from None
+        reason = "not a mail address such as ada@example.com"
+        # A ValueError; of others, responses begin with "Value error, ".
+        raise PydanticCustomError("email", reason) from None
 
 
 Email = Annotated[

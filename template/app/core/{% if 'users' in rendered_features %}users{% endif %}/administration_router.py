@@ -30,7 +30,9 @@ async def get_administration(
 Administration: TypeAlias = Annotated[UserAdministration, Depends(get_administration)]
 
 
-@router.post("", status_code=201, response_model=UserAccountRead, dependencies=WRITE)
+@router.post(
+    "", summary="Invite a user", status_code=201, response_model=UserAccountRead, dependencies=WRITE
+)
 async def invite(users: Administration, data: Invitation, response: Response) -> UserAccount:
     """Create an account, and send a mail with a link that sets its password.
 
@@ -39,21 +41,37 @@ async def invite(users: Administration, data: Invitation, response: Response) ->
     return set_etag(response, await users.invite(data.email, data.roles))
 
 
-@router.get("", name="list", response_model=Page[UserAccountRead], dependencies=READ)
+@router.get(
+    "",
+    name="list",
+    summary="List accounts",
+    response_model=Page[UserAccountRead],
+    dependencies=READ,
+)
 async def list_(
     users: Administration, query: Annotated[UserQuery, Query()]
 ) -> PageResult[StoredRow]:
     return await users.list_rows(query)
 
 
-@router.get("/{user_id:uuid}", response_model=UserAccountRead, dependencies=READ)
+@router.get(
+    "/{user_id:uuid}",
+    summary="Get an account",
+    response_model=UserAccountRead,
+    dependencies=READ,
+)
 async def get(
     users: Administration, user_id: UUID, response: Response, if_none_match: IfNoneMatch = None
 ) -> StoredRow:
     return set_etag(response, await users.get_row(user_id), if_none_match)
 
 
-@router.patch("/{user_id:uuid}", response_model=UserAccountRead, dependencies=WRITE)
+@router.patch(
+    "/{user_id:uuid}",
+    summary="Update an account",
+    response_model=UserAccountRead,
+    dependencies=WRITE,
+)
 async def update(
     users: Administration,
     user_id: UUID,
@@ -65,19 +83,29 @@ async def update(
     return set_etag(response, await users.set_roles(user_id, data.roles, if_match))
 
 
-@router.delete("/{user_id:uuid}", status_code=204, dependencies=WRITE)
+@router.delete("/{user_id:uuid}", summary="Delete an account", status_code=204, dependencies=WRITE)
 async def delete(users: Administration, user_id: UUID, if_match: IfMatch = None) -> None:
     """Delete an account; needs a recent login."""
     await users.delete(user_id, if_match)
 
 
-@router.post("/{user_id:uuid}/deactivate", response_model=UserAccountRead, dependencies=WRITE)
+@router.post(
+    "/{user_id:uuid}/deactivate",
+    summary="Deactivate an account",
+    response_model=UserAccountRead,
+    dependencies=WRITE,
+)
 async def deactivate(users: Administration, user_id: UUID, response: Response) -> UserAccount:
     """Reject logins to an account, and end its sessions."""
     return set_etag(response, await users.deactivate(user_id))
 
 
-@router.post("/{user_id:uuid}/activate", response_model=UserAccountRead, dependencies=WRITE)
+@router.post(
+    "/{user_id:uuid}/activate",
+    summary="Activate an account",
+    response_model=UserAccountRead,
+    dependencies=WRITE,
+)
 async def activate(users: Administration, user_id: UUID, response: Response) -> UserAccount:
     """Accept logins to a deactivated account again; needs a recent login."""
     return set_etag(response, await users.activate(user_id))

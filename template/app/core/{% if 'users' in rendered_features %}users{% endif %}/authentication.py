@@ -11,7 +11,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 
 from app.core.auth.authentication import Authentication
-from app.core.auth.errors import UnauthorizedError
+from app.core.auth.errors import CredentialsMissingError, UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import SESSION, Session
 from app.core.models import utc_now
@@ -82,7 +82,7 @@ async def read_token(connection: HTTPConnection) -> str:
         detail = "The cookie and the Authorization header have different tokens; send one of them."
         raise UnauthorizedError(detail, invalid_token=True)
     if not bearer and not cookie:
-        raise UnauthorizedError("Credentials are missing; log in.")
+        raise CredentialsMissingError("Credentials are missing; log in.")
     if not bearer:
         await reject_cross_site(connection)
     return bearer or cookie

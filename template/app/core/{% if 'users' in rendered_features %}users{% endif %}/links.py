@@ -1,7 +1,6 @@
 """Links in mails. Jobs create their tokens, which the database and the queue never contain."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from app.core.database import Session, StoredRow
 from app.core.jobs import current_job
@@ -9,6 +8,7 @@ from app.core.mail import Mail, smtp
 from app.core.mail.mails import render
 from app.core.users.accounts import lock_account
 from app.core.users.one_time_tokens import Purpose, new_one_time_token, store_token
+from app.core.users.project_name import PROJECT_NAME
 from app.core.users.settings import DAY, HOUR, MINUTE, UsersSettings, get_users_settings
 
 
@@ -39,8 +39,8 @@ def link_url(purpose: Purpose, token: str) -> str:
 
 
 def site() -> str:
-    """Return how mails name the service: the host of its web application."""
-    return urlsplit(get_users_settings().link_url).netloc
+    """Return how mails name the service."""
+    return PROJECT_NAME
 
 
 def format_duration(seconds: int) -> str:

@@ -28,7 +28,7 @@ router = APIRouter(
 )
 
 
-@router.post("/sign-up", status_code=202)
+@router.post("/sign-up", status_code=202, response_class=Response)
 async def sign_up(session: SessionDep, throttle: ThrottleDep, data: EmailOnly) -> None:
     """Send a mail with a link that verifies the address and creates the account."""
     await SignUp(session).start(data.email, throttle)
@@ -80,7 +80,7 @@ async def logout(session: SessionDep, tokens: TokensDep, response: Response) -> 
     delete_session_cookie(response)
 
 
-@router.post("/forgot-password", status_code=202)
+@router.post("/forgot-password", status_code=202, response_class=Response)
 async def forgot_password(session: SessionDep, throttle: ThrottleDep, data: EmailOnly) -> None:
     """Send a mail with a link that sets a new password, if the address has an account."""
     await PasswordReset(session, throttle).start(data.email)

@@ -5,10 +5,12 @@ from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from app.core.pagination import PageQuery
 from app.core.schemas import ReadSchema, Text, WriteSchema
 from app.core.users.addresses import Email
+from app.core.users.passwords.rules import MAX_BYTES
 
 
 def check_encodable(secret: SecretStr) -> SecretStr:
@@ -16,13 +18,24 @@ def check_encodable(secret: SecretStr) -> SecretStr:
     try:
         secret.get_secret_value().encode()
     except UnicodeEncodeError:
-        raise ValueError("surrogate code points are not allowed") from None
+        reason = "surrogate code points are not allowed"
+        raise PydanticCustomError("unicode", reason) from None
+    return secret
+
+
+def check_bytes(secret: SecretStr) -> SecretStr:
+    """Return a password; raises ValueError if it has more than MAX_BYTES."""
+    if len(secret.get_secret_value().encode()) > MAX_BYTES:
+        raise PydanticCustomError("too_long", "at most {limit} bytes", {"limit": MAX_BYTES})
     return secret
 
 
 # SecretStr: no representation of a request, as in a traceback, shows the value.
 Password: TypeAlias = Annotated[
-    SecretStr, Field(min_length=1, max_length=1024), AfterValidator(check_encodable)
+    SecretStr,
+    Field(min_length=1, json_schema_extra={"maxLength": MAX_BYTES}),
+    AfterValidator(check_encodable),
+    AfterValidator(check_bytes),
 ]
 Token: TypeAlias = Annotated[
     SecretStr, Field(min_length=1, max_length=200), AfterValidator(check_encodable)

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from app.core.settings import CommaSeparated, EnvironmentSettings, read_settings
 from app.core.users.project_name import PROJECT_NAME
@@ -41,7 +41,7 @@ class UsersSettings(EnvironmentSettings, env_prefix="USERS_"):
     """Roles of accounts that were created by sign-up."""
     session_idle: Lifetime = 7 * DAY
     """Lifetime of a session that is not used."""
-    session_lifetime: Lifetime = 30 * DAY
+    session_lifetime: Lifetime = Field(default=30 * DAY, validate_default=True)
     """Lifetime of a session, however often it is used."""
     session_limit: Count = 50
     """Sessions of one account; beyond it, a login ends the one that was not used for longest."""
@@ -83,6 +83,13 @@ class UsersSettings(EnvironmentSettings, env_prefix="USERS_"):
     """Wait after that many mails; it doubles with each further one."""
     mail_max_wait: Wait = 30 * MINUTE
     """Maximum wait before the next mail; one to an address is forgotten in this time."""
+
+    @field_validator("session_lifetime")
+    @classmethod
+    def _check_idle_time(cls, lifetime: int, info: ValidationInfo) -> int:
+        if lifetime < (idle := info.data.get("session_idle", 0)):
+            raise ValueError(f"shorter than USERS_SESSION_IDLE, {idle} seconds; lower that, too")
+        return lifetime
 
 
 @cache

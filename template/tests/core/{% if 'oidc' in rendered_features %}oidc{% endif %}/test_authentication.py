@@ -119,6 +119,16 @@ async def test_logs_name_the_caller_and_contain_no_token(
     assert failure["reason"] == "The access token has expired."
 
 
+async def test_only_credentials_that_were_sent_are_a_security_event(
+    client: httpx2.AsyncClient,
+) -> None:
+    with capture_logs() as lines:
+        for headers in ({}, {"Authorization": "Basic YTpi"}, bearer("wrong")):
+            assert (await client.get("/private/1", headers=headers)).status_code == 401
+    failures = [line for line in lines if line["event"] == "authentication failed"]
+    assert len(failures) == 2
+
+
 async def test_traces_name_the_caller_and_contain_no_token(
     make_app: MakeApp, identity_provider: IdentityProvider
 ) -> None:

@@ -30,6 +30,12 @@ Configure: TypeAlias = Callable[..., None]
 
 
 @pytest.fixture
+def authentication_statements() -> frozenset[str]:
+    """None: `statement_limit` counts those, too, because these tests are about them."""
+    return frozenset()
+
+
+@pytest.fixture
 def create_account(app: FastAPI) -> CreateAccount:
     """`await create_account(ADA, roles=["viewer"])` commits an account with PASSWORD."""
 

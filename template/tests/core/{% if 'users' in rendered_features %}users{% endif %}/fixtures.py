@@ -1,13 +1,16 @@
-"""The fixture `authorize`, whose callers have exactly the scopes that a test needs."""
+"""The callers of tests, and the statements by which they are authenticated."""
 
 from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from app.core.models import utc_now
+from app.core.users.api_keys.lookup import API_KEYS
 from app.core.users.models import UserAccount
+from app.core.users.session_lookup import SESSIONS
 from app.core.users.sessions import Device, start_session
 from tests.core.auth.callers import Authorize
 
@@ -40,3 +43,10 @@ def authorize(app: FastAPI) -> Authorize:
         return {"Authorization": f"Bearer {token}"}
 
     return create_caller
+
+
+@pytest.fixture
+def authentication_statements(engine: AsyncEngine) -> frozenset[str]:
+    """The reads by which requests find their callers, which `statement_limit` does not count."""
+    lookups = (SESSIONS.statement, API_KEYS.statement)
+    return frozenset(str(statement.compile(dialect=engine.dialect)) for statement in lookups)

@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import delete, select, update
+from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
 from app.core.auth.requirements import Caller
@@ -47,6 +48,16 @@ async def test_a_bearer_token_identifies_its_caller(client: httpx2.AsyncClient, 
     assert response.json() == {"id": str(OWNER), "scopes": "test:read"}
     assert response.headers["Cache-Control"] == "no-store"
     assert {"Authorization", "Cookie"} <= {*response.headers["Vary"].split(", ")}
+
+
+async def test_only_credentials_that_were_sent_are_a_security_event(
+    client: httpx2.AsyncClient,
+) -> None:
+    with capture_logs() as lines:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": f"{COOKIE}=wrong"}):
+            assert (await client.get("/test/caller", headers=headers)).status_code == 401
+    failures = [line for line in lines if line["event"] == "authentication failed"]
+    assert len(failures) == 2
 
 
 async def test_a_cookie_identifies_its_caller(client: httpx2.AsyncClient, token: str) -> None:

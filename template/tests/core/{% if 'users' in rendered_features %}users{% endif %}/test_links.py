@@ -9,6 +9,7 @@ from app.core.mail.mails import TEMPLATES, render
 from app.core.settings import PROJECT_ROOT, SettingsError
 from app.core.users.links import LINKS, format_duration, link_url
 from app.core.users.one_time_tokens import Purpose
+from app.core.users.project_name import PROJECT_NAME
 from app.core.users.settings import get_users_settings
 from tests.core.users.conftest import ADA, AUTH, Configure, CreateAccount, ReadMail
 
@@ -24,7 +25,7 @@ CONTEXT: dict[str, object] = {
     "prefix": "app_key_1f09c3d7",
     "scopes": "item:read, item:write",
     "expiry": "2027-01-31",
-    "factor": "A passkey",
+    "factor": "a passkey",
     "left": 9,
 }
 
@@ -69,6 +70,7 @@ async def test_a_mail_states_the_lifetime_of_its_link(
     mail = await read_mail()
     for form in (mail.text, mail.html):
         assert "The link works once, within 15 minutes." in form
+        assert f"account at {PROJECT_NAME}" in form
 
 
 def test_each_link_has_a_mail() -> None:

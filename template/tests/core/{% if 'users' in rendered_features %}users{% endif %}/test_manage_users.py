@@ -14,8 +14,7 @@ from sqlalchemy import URL
 from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.settings import PROJECT_ROOT
-from app.core.users.models import UserAccount
-from app.manage_users import ROLE, create_administrator, end
+from app.manage_users import ROLE, create_administrator, end, main
 from app.roles import ROLES
 from tests.core.users.conftest import ADA, AUTH, CREDENTIALS, PASSWORD, CreateAccount, load
 
@@ -100,24 +99,18 @@ async def test_sessions_and_keys_can_be_ended(
     assert of_keys == [401 if api_keys else 200, 401 if api_keys and all_ else 200]
 
 
-@pytest.mark.parametrize(("email", "all_"), [(ADA, True), (None, False), ("x@y.z", False)])
-async def test_the_accounts_whose_sessions_end_are_named(
-    ada: UserAccount, session_factory: SessionFactory, email: str | None, all_: bool
+async def test_sessions_of_an_unknown_account_are_not_ended(
+    session_factory: SessionFactory,
 ) -> None:
     async with session_factory.begin() as session:
-        with pytest.raises(SystemExit):
-            await end(session, Namespace(email=email, all=all_, api_keys=False))
+        with pytest.raises(SystemExit, match=r"x@y\.z: no such account"):
+            await end(session, Namespace(email="x@y.z", all=False, api_keys=False))
 
 
 @pytest.mark.process
 def test_the_command_prints_the_link(empty_database: URL) -> None:
-    variables = os.environ | {"DATABASE_URL": empty_database.render_as_string(hide_password=False)}
-
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", *arguments]
-        return subprocess.run(
-            command, cwd=PROJECT_ROOT, env=variables, capture_output=True, text=True, check=False
-        )
+        return run_python(empty_database, "-m", *arguments)
 
     run("alembic", "upgrade", "head")
     created = run("app.manage_users", "create-administrator", "Ada@Example.com")
@@ -126,4 +119,65 @@ def test_the_command_prints_the_link(empty_database: URL) -> None:
     assert "within 7 days" in created.stdout
     ended = run("app.manage_users", "end-sessions", "ada@example.com", "--api-keys")
     assert ended.stdout == "The sessions have ended, and the API keys are revoked.\n"
-    assert run("app.manage_users", "create-administrator", "ada").returncode == 2
+
+
+def run_python(url: URL, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"DATABASE_URL": url.render_as_string(hide_password=False)}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["create-administrator", "ada@@example"], "not a mail address such as ada@example.com"),
+        (["end-sessions"], "one of the arguments EMAIL --all is required"),
+        (["end-sessions", ADA, "--all"], "argument --all: not allowed with argument EMAIL"),
+    ],
+    ids=["address", "nobody", "both"],
+)
+def test_wrong_arguments_are_named(
+    arguments: list[str],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.manage_users", *arguments])
+    with pytest.raises(SystemExit) as error:
+        main()
+    assert error.value.code == 2
+    assert capsys.readouterr().err.endswith(f"{reason}\n")
+
+
+@pytest.mark.process
+def test_a_database_that_cannot_be_reached_is_named(empty_database: URL) -> None:
+    url = empty_database.set(database="/missing/database")
+    done = run_python(url, "-m", "app.manage_users", "end-sessions", "--all")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("DATABASE_URL: ")
+
+
+INTERRUPTED = """
+import asyncio, os, signal
+from app import manage_users
+
+async def run(_):
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(60)
+
+manage_users.run = run
+manage_users.main()
+"""
+
+
+@pytest.mark.process
+def test_a_command_that_is_interrupted_says_so(empty_database: URL) -> None:
+    done = run_python(empty_database, "-c", INTERRUPTED, "end-sessions", "--all")
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")

@@ -147,6 +147,33 @@ async def test_no_text_is_a_server_error(
         assert response.status_code < 500, body
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("email", "ada@@example", "not a mail address such as ada@example.com"),
+        ("password", "ü" * 513, "at most 1024 bytes"),
+        ("password", "\ud800", "surrogate code points are not allowed"),
+    ],
+    ids=["address", "bytes", "surrogate"],
+)
+async def test_reasons_are_in_plain_words(
+    client: httpx2.AsyncClient, field: str, value: str, reason: str
+) -> None:
+    body = json.dumps(BODIES[f"{AUTH}/login"] | {field: value})
+    headers = {"Content-Type": "application/json"}
+    response = await client.post(f"{AUTH}/login", content=body, headers=headers)
+    assert response.json()["errors"] == [{"location": ["body", field], "reason": reason}]
+
+
+@pytest.mark.parametrize("path", [f"{AUTH}/sign-up", f"{AUTH}/forgot-password"])
+async def test_responses_to_requests_for_mails_are_empty(
+    client: httpx2.AsyncClient, app: FastAPI, path: str
+) -> None:
+    response = await client.post(path, json=BODIES[path])
+    assert (response.status_code, response.content) == (202, b"")
+    assert "content" not in app.openapi()["paths"][path]["post"]["responses"]["202"]
+
+
 @pytest.mark.parametrize("path", [f"{AUTH}/sign-up", f"{AUTH}/login", f"{AUTH}/verify-email"])
 async def test_roles_cannot_be_sent_along(client: httpx2.AsyncClient, path: str) -> None:
     response = await client.post(path, json=BODIES[path] | {"roles": ["administrator"]})

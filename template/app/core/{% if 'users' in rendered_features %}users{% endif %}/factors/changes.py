@@ -54,7 +54,7 @@ class FactorChanges(FactorChange):
         if not await confirm_totp(self.session, account.id, code):
             raise WrongCodeError
         await throttle.forgive_second_factor(self.session, account.id)
-        return await self.complete(account, TOTP, methods, "An authenticator app")
+        return await self.complete(account, TOTP, methods, "an authenticator app")
 
     async def remove_totp(self) -> None:
         """Raises NotFoundError if there is no app."""
@@ -62,7 +62,7 @@ class FactorChanges(FactorChange):
         if TOTP not in methods:
             raise NotFoundError("authenticator app of account", account.id)
         await delete_totp(self.session, account.id)
-        await self.complete_removal(account, TOTP, "An authenticator app")
+        await self.complete_removal(account, TOTP, "an authenticator app")
 
     async def start_passkey(self, application: str) -> Options:
         """Return the options with which a browser creates a passkey."""
@@ -80,7 +80,7 @@ class FactorChanges(FactorChange):
         except CeremonyError as error:
             detail = ErrorDetail(location=["body", "credential"], reason=str(error))
             raise InvalidError("The passkey cannot be added.", [detail]) from None
-        added = await self.complete(account, PASSKEY, methods, "A passkey")
+        added = await self.complete(account, PASSKEY, methods, "a passkey")
         return passkey.id, added
 
     async def rename_passkey(self, passkey_id: UUID, name: str) -> None:
@@ -92,7 +92,7 @@ class FactorChanges(FactorChange):
         """Raises NotFoundError."""
         account, _ = await self.authorize()
         await passkeys.delete_passkey(self.session, account.id, passkey_id)
-        await self.complete_removal(account, PASSKEY, "A passkey")
+        await self.complete_removal(account, PASSKEY, "a passkey")
 
     async def replace_recovery_codes(self) -> list[str]:
         """Return new recovery codes; the old ones become invalid."""

@@ -38,10 +38,19 @@ def check_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     return keys
 
 
+class HiddenKeys(tuple[SecretStr, ...]):
+    """Keys in error messages, which contain the values of variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "…"
+
+
 def split_keys(text: object) -> object:
-    """Return the keys of a text, hidden: error messages contain the values of variables."""
+    """Return the keys of a text, hidden."""
     if isinstance(text, str):
-        return tuple(SecretStr(key.strip()) for key in text.split(",") if key.strip())
+        return HiddenKeys(SecretStr(key.strip()) for key in text.split(",") if key.strip())
     return text
 
 

@@ -45,7 +45,7 @@ def check_new_password(password: str, email: str) -> None:
         raise WeakPasswordError(f"it has more than {MAX_BYTES} bytes")
     folded = text.casefold()
     if is_repetition(folded):
-        raise WeakPasswordError("it repeats a few characters")
+        raise WeakPasswordError("it repeats a short unit")
     if is_bad_password(text) or is_bad_password(folded):
         raise WeakPasswordError("it is known from leaks, so attackers try it first")
     joined = folded.translate(SEPARATORS)

@@ -161,14 +161,15 @@ async def test_the_owner_is_told_of_changes(app_user: Person, read_mail: ReadMai
     # A stranger may have chosen its name.
     await app_user.add_passkey("https://evil.example")
     mail = await read_mail()
-    assert "A passkey was added" in mail.text
+    assert "a passkey was added" in mail.text
+    assert "only an\nadministrator of" in mail.text
     assert "evil.example" not in mail.text + mail.html
     await app_user.post(f"{FACTORS}/recovery-codes")
     assert "recovery codes" in (await read_mail()).text
     await app_user.delete(f"{FACTORS}/totp")
     assert "removed" in (await read_mail()).subject
     await app_user.delete(f"{FACTORS}/passkeys/{app_user.passkey_id}")
-    assert "A passkey was removed" in (await read_mail()).text
+    assert "a passkey was removed" in (await read_mail()).text
 
 
 async def test_changes_are_in_the_audit_log(

@@ -61,3 +61,16 @@ async def test_a_missing_key_changes_nothing(
     async with session_factory.begin() as session:
         with pytest.raises(SystemExit, match="nothing was changed"):
             await encrypt_secrets(session, Namespace())
+
+
+async def test_secrets_are_not_encrypted_without_a_key(
+    session_factory: SessionFactory,
+    set_factors: SetVariables,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_factors(secret_key="")
+    async with session_factory.begin() as session:
+        with pytest.raises(SystemExit) as error:
+            await encrypt_secrets(session, Namespace())
+    assert error.value.code == 2
+    assert capsys.readouterr().err.startswith("USERS_SECRET_KEY: missing")

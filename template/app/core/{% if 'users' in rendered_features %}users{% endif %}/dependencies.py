@@ -39,7 +39,7 @@ async def get_tokens(request: Request) -> set[str]:
     return {cookie_token(request), bearer_token(request)} - {""}
 
 
-def get_bearer(request: Request) -> set[str]:
+async def get_bearer(request: Request) -> set[str]:
     """Return the bearer token of a request, if there is one; it may be invalid."""
     return {bearer_token(request)} - {""}
 

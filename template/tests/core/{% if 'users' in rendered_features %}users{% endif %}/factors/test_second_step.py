@@ -422,7 +422,7 @@ async def test_wrong_and_right_codes_do_not_change_the_representation_of_the_acc
 async def test_the_steps_of_a_login_need_few_statements(
     app_user: Person, statement_limit: StatementLimit
 ) -> None:
-    with statement_limit(8):
+    with statement_limit(10):
         challenge = await app_user.start_login()
     with statement_limit(16):
         response = await app_user.finish_login(challenge, method="totp", code=app_user.code())

@@ -42,7 +42,7 @@ class IdentityService:
         return await proof.start(self.session, cookie, return_to, session_id=own_session)
 
     async def unlink(self, identity_id: UUID, throttle: Throttle, password: str | None) -> None:
-        """Raises NotFoundError, OnlyLoginError, and what `confirm` raises."""
+        """Raises NotFoundError, OnlyWayInError, and what `confirm` raises."""
         await self._confirm(throttle, password)
         account = await lock_account(self.session, self.user_id)
         if account is None:

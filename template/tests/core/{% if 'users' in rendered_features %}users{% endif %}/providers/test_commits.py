@@ -13,12 +13,16 @@ from app.core.jobs.models import QueuedJob
 from app.core.users.accounts import lock_account
 from app.core.users.models import (
     UserAccount,
+    UserChallenge,
     UserIdentity,
+    UserPasskey,
     UserProviderLogin,
     UserSession,
     UserThrottle,
 )
+from tests.core.users.factors.authenticator import Authenticator
 from tests.core.users.providers.browser import IDENTITIES, Browser
+from tests.core.users.providers.test_ways_in import add_passkey, log_in_by_passkey, remove, unlink
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ async def session_factory(engine: AsyncEngine) -> AsyncIterator[SessionFactory]:
     sessions = create_session_factory(engine)
     yield sessions
     async with sessions.begin() as session:
-        for model in (UserAccount, UserProviderLogin, UserThrottle, QueuedJob):
+        for model in (UserAccount, UserChallenge, UserProviderLogin, UserThrottle, QueuedJob):
             await session.execute(delete(model))
 
 
@@ -86,6 +90,47 @@ async def test_parallel_requests_cannot_unlink_the_only_way_to_log_in(
     responses = await asyncio.gather(*(browser.client.post(link, json={}) for link in links))
     assert sorted(response.status_code for response in responses) == [204, 409]
     assert await count(session_factory, UserIdentity) == 1
+
+
+async def test_parallel_requests_leave_an_identity_or_a_passkey(
+    browser: Browser, session_factory: SessionFactory
+) -> None:
+    await browser.log_in()
+    passkey = Authenticator()
+    key = await add_passkey(browser, passkey)
+    assert await log_in_by_passkey(browser, passkey) == 204
+    [identity] = await browser.identities()
+    async with session_factory.begin() as session:
+        account = (await session.scalars(select(UserAccount))).one()
+        # Until it ends, both have seen that there are two ways in, and neither can go on.
+        await lock_account(session, account.id)
+        unlinked = browser.client.post(f"{IDENTITIES}/{identity['id']}/unlink", json={})
+        requests = [asyncio.create_task(each) for each in (unlinked, remove(browser, key))]
+        await asyncio.sleep(0.5)
+        assert not any(request.done() for request in requests)
+    responses = await asyncio.gather(*requests)
+    assert sorted(response.status_code for response in responses) == [204, 409]
+    left = await count(session_factory, UserIdentity) + await count(session_factory, UserPasskey)
+    assert left == 1
+
+
+async def test_parallel_requests_leave_a_passkey(
+    browser: Browser, session_factory: SessionFactory
+) -> None:
+    await browser.log_in()
+    passkeys = [Authenticator(), Authenticator()]
+    keys = [await add_passkey(browser, passkey) for passkey in passkeys]
+    for passkey in passkeys:
+        assert await log_in_by_passkey(browser, passkey) == 204
+    assert (await unlink(browser)).status_code == 204
+    async with session_factory.begin() as session:
+        account = (await session.scalars(select(UserAccount))).one()
+        await lock_account(session, account.id)
+        requests = [asyncio.create_task(remove(browser, key)) for key in keys]
+        await asyncio.sleep(0.5)
+    responses = await asyncio.gather(*requests)
+    assert sorted(response.status_code for response in responses) == [204, 409]
+    assert await count(session_factory, UserPasskey) == 1
 
 
 async def test_an_identity_that_is_unlinked_meanwhile_does_not_log_in(

@@ -9,11 +9,13 @@ from app.core.auth.errors import UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow, read_rows
 from app.core.models import utc_now
-from app.core.users.models import UserAccount
+from app.core.users.models import UserAccount, UserSession
 
 TABLE = cast(Table, UserAccount.__table__)
+SESSION = cast(Table, UserSession.__table__)
 BY_EMAIL = select(TABLE).where(TABLE.c.email == bindparam("wanted"))
 BY_ID = select(TABLE).where(TABLE.c.id == bindparam("wanted"))
+OWNER = select(SESSION.c.user_id).where(SESSION.c.id == bindparam("wanted"))
 
 
 async def find_by_email(session: Session, email: str) -> StoredRow | None:
@@ -50,6 +52,18 @@ async def lock_account(session: Session, user_id: UUID | None) -> UserAccount | 
     lock: Any = {"key_share": True}
     account = await session.get(UserAccount, user_id, with_for_update=lock, populate_existing=True)
     return account if account and account.deactivated_at is None else None
+
+
+async def lock_account_of_session(session: Session, session_id: UUID) -> UserAccount | None:
+    """Return the account of a session as `lock_account` does, or None if the session has ended.
+
+    What only a session may change goes on with this account: whoever held the lock before may have
+    ended the session, by a new password for example.
+    """
+    rows = await read_rows(session, OWNER, {"wanted": session_id})
+    account = await lock_account(session, rows[0].user_id if rows else None)
+    has_ended = not await session.scalar(OWNER, {"wanted": session_id})
+    return None if has_ended else account
 
 
 async def create_account(session: Session, email: str, **values: Any) -> UserAccount:

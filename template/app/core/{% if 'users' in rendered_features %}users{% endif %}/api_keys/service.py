@@ -7,23 +7,24 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from app.core.auth.audit import audit
-from app.core.auth.errors import MissingScopeError, UnauthorizedError
+from app.core.auth.errors import MissingScopeError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
 from app.core.models import utc_now
-from app.core.users.accounts import find_own, lock_account
+from app.core.users.accounts import find_own, lock_account_of_session
 from app.core.users.api_keys.keys import KEY, new_api_key, revoke_api_keys
 from app.core.users.api_keys.schemas import UserApiKeyCreate
 from app.core.users.api_keys.settings import get_api_key_settings
-from app.core.users.confirmation import confirm
+from app.core.users.authentication import invalid_credentials
+from app.core.users.confirmation import confirm, session_id
 from app.core.users.jobs import send_notice
 from app.core.users.models import UserApiKey
 from app.core.users.throttling.throttle import Throttle
 from app.core.users.tokens import hash_token
 
 MAX_KEYS = 50
-"""Keys of one account that have not expired."""
+"""Keys of one account; those that have expired count until the job deletes them."""
 
 
 class ApiKeyService:
@@ -49,8 +50,9 @@ class ApiKeyService:
         if missing := {*data.scopes} - self.caller.scopes:
             raise MissingScopeError(missing)
         expires_at = check_expiry(data.expires_at)
-        if (account := await lock_account(self.session, self.user_id)) is None:
-            raise UnauthorizedError("The account was deactivated.", invalid_token=True)
+        account = await lock_account_of_session(self.session, session_id(self.caller))
+        if account is None:
+            raise invalid_credentials()
         await self._check_number()
         row, key = await self._insert(data, expires_at)
         await self._notify(account.email, row)
@@ -82,8 +84,8 @@ class ApiKeyService:
         audit("all API keys revoked", number=number)
 
     async def _check_number(self) -> None:
-        valid = (KEY.c.user_id == self.user_id, KEY.c.expires_at > utc_now())
-        number = await self.session.scalar(select(func.count()).select_from(KEY).where(*valid))
+        mine = select(func.count()).select_from(KEY).where(KEY.c.user_id == self.user_id)
+        number = await self.session.scalar(mine)
         if cast(int, number) >= MAX_KEYS:
             raise ConflictError(f"The account has {MAX_KEYS} API keys; delete some first.")
 

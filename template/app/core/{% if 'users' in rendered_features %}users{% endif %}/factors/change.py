@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import delete, exists, false, not_, or_, select
+from sqlalchemy import delete, false, not_, or_
 
 from app.core.auth.audit import audit
 from app.core.auth.principal import Principal
 from app.core.database import Session
 from app.core.errors import ConflictError
-from app.core.users.accounts import lock_account
+from app.core.users.accounts import lock_account_of_session
 from app.core.users.authentication import invalid_credentials
 from app.core.users.confirmation import LoginRequiredError, require_recent_login, session_id
 from app.core.users.factors.challenges import delete_challenges
@@ -57,18 +57,13 @@ class FactorChange:
         Raises LoginRequiredError unless its recent login has proved one, if there is any.
         """
         require_recent_login(self.principal)
-        account = await lock_account(self.session, self.user_id)
-        # The session may have ended while this request waited for the lock.
-        if account is None or not await self._session_exists():
+        account = await lock_account_of_session(self.session, session_id(self.principal))
+        if account is None:
             raise invalid_credentials()
         methods = await list_methods(self.session, account.id)
         if methods and not has_second_factor(self.principal.claims["methods"]):
             raise LoginRequiredError
         return account, methods
-
-    async def _session_exists(self) -> bool:
-        mine = exists().where(SESSION.c.id == session_id(self.principal))
-        return bool(await self.session.scalar(select(mine)))
 
     async def complete(
         self, account: UserAccount, method: str, before: list[str], factor: str

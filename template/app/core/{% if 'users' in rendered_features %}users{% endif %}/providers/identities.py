@@ -16,6 +16,8 @@ from app.core.users.providers.claims import ProvenIdentity
 from app.core.users.providers.login_providers import LoginProviders
 from app.core.users.ways_in import check_ways_in
 
+MAX_IDENTITIES = 20
+
 TABLE = cast(Table, UserIdentity.__table__)
 FIND = select(TABLE).where(
     TABLE.c.issuer == bindparam("wanted_issuer"), TABLE.c.subject == bindparam("wanted_subject")
@@ -28,6 +30,15 @@ class NotAllowedError(ForbiddenError):
 
     def __init__(self) -> None:
         super().__init__("The provider has confirmed no address of an allowed domain.")
+
+
+class TooManyIdentitiesError(ConflictError):
+    """The account has as many identities as it can have."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"An account can have {MAX_IDENTITIES} logins with providers; unlink one first."
+        )
 
 
 class IdentityTakenError(ConflictError):
@@ -67,11 +78,16 @@ async def add_identity(
 async def link_identity(
     session: Session, account: UserAccount, proven: ProvenIdentity, label: str
 ) -> None:
-    """Link an identity, unless that is done. Raises NotAllowedError and IdentityTakenError."""
+    """Link an identity to a locked account, unless that is done.
+
+    Raises NotAllowedError, IdentityTakenError and TooManyIdentitiesError.
+    """
     if not proven.is_allowed:
         raise NotAllowedError
     row = await find_identity(session, proven)
     if row is None:
+        if len(await list_identities(session, account.id)) >= MAX_IDENTITIES:
+            raise TooManyIdentitiesError
         await add_identity(session, account, proven, label)
     elif row.user_id != account.id:
         raise IdentityTakenError

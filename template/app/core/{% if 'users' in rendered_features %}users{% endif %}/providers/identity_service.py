@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from app.core.auth.errors import UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
-from app.core.users.accounts import find_own, lock_account
+from app.core.users.accounts import find_own, lock_account_of_session
+from app.core.users.authentication import invalid_credentials
 from app.core.users.confirmation import confirm, session_id
 from app.core.users.providers.identities import list_identities, remove_identity
 from app.core.users.providers.login_providers import LoginProviders
@@ -33,10 +33,12 @@ class IdentityService:
     ) -> str:
         """Return where the browser goes to prove an identity.
 
-        Raises NotFoundError for an unknown provider, UnavailableError, and what `confirm` raises.
+        Raises NotFoundError for an unknown provider, UnavailableError, TooManyRequestsError, and
+        what `confirm` raises.
         """
         provider = self.providers.get(name)
         await self._confirm(throttle, password)
+        await throttle.count_provider_login()
         proof = ProviderProof(provider)
         own_session = session_id(self.caller)
         return await proof.start(self.session, cookie, return_to, session_id=own_session)
@@ -44,9 +46,9 @@ class IdentityService:
     async def unlink(self, identity_id: UUID, throttle: Throttle, password: str | None) -> None:
         """Raises NotFoundError, OnlyWayInError, and what `confirm` raises."""
         await self._confirm(throttle, password)
-        account = await lock_account(self.session, self.user_id)
+        account = await lock_account_of_session(self.session, session_id(self.caller))
         if account is None:
-            raise UnauthorizedError("The account was deactivated.", invalid_token=True)
+            raise invalid_credentials()
         await remove_identity(self.session, account, identity_id, self.providers)
 
     async def _confirm(self, throttle: Throttle, password: str | None) -> None:

@@ -7,11 +7,11 @@ from app.core.auth.audit import audit
 from app.core.auth.errors import ForbiddenError
 from app.core.database import Session, SessionFactory
 from app.core.errors import ConflictError
-from app.core.users.accounts import lock_account
+from app.core.users.accounts import lock_account_of_session
 from app.core.users.factors.second_factors import second_factors, start_second_step
 from app.core.users.login import complete_login
 from app.core.users.methods import PROVIDER, PROVIDER_SECOND_FACTOR
-from app.core.users.models import UserAccount, UserSession
+from app.core.users.models import UserAccount
 from app.core.users.passwords.login import LoginResult
 from app.core.users.providers.accounts import find_or_create_account
 from app.core.users.providers.claims import ProvenIdentity
@@ -86,9 +86,7 @@ class ProviderLogin:
         return ProviderLoginResult(token, return_to=return_to)
 
     async def _link(self, proven: ProvenIdentity, session_id: UUID) -> None:
-        user_session = await self.session.get(UserSession, session_id)
-        user_id = user_session.user_id if user_session else None
-        account = await lock_account(self.session, user_id)
+        account = await lock_account_of_session(self.session, session_id)
         if account is None:
             # Logged out meanwhile.
             raise LoginNotStartedError

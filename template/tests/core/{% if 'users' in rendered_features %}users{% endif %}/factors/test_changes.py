@@ -191,7 +191,7 @@ async def test_a_session_that_ended_meanwhile_changes_nothing(
             await session.delete((await session.scalars(select(UserSession))).one())
         return await lock_account(*arguments)
 
-    monkeypatch.setattr("app.core.users.factors.change.lock_account", lock_later)
+    monkeypatch.setattr("app.core.users.accounts.lock_account", lock_later)
     assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 401
 
 

@@ -6,6 +6,7 @@ from app.core.auth.errors import ForbiddenError
 from app.core.users.factors.settings import get_factor_settings
 
 PASSWORD = "password"  # noqa: S105
+PROVIDER = "provider"
 TOTP = "totp"
 PASSKEY = "passkey"
 RECOVERY_CODE = "recovery_code"

@@ -177,6 +177,8 @@ class UserPasskey(Entity):
     # How browsers reach it, such as "usb" and "internal".
     transports: Mapped[list[str]] = mapped_column(JSON)
     last_used_at: Mapped[datetime | None]
+    # The domain on whose pages it has logged in alone, which makes it a way in.
+    login_domain: Mapped[str | None] = mapped_column(String(253))
 
 
 class UserRecoveryCode(Base):

@@ -46,9 +46,12 @@ class InvalidTokenError(InvalidError):
 async def store_token(
     session: Session, token: str, purpose: Purpose, email: str, user_id: UUID | None, seconds: float
 ) -> None:
-    """Insert a token in a transaction; earlier ones for the same purpose and address end."""
-    same = (TABLE.c.email == email, TABLE.c.purpose == purpose, TABLE.c.user_id == user_id)
-    await session.execute(delete(TABLE).where(*same))
+    """Insert a token in a transaction; an earlier one for the same purpose ends.
+
+    It is that of the same account or, without an account, of the same address.
+    """
+    of_owner = TABLE.c.email == email if user_id is None else TABLE.c.user_id == user_id
+    await session.execute(delete(TABLE).where(of_owner, TABLE.c.purpose == purpose))
     row = UserToken(
         token_hash=hash_token(token),
         purpose=purpose,

@@ -245,6 +245,22 @@ async def test_a_new_address_counts_once_its_owner_confirms_it(
     assert (await logged_in.post(f"{AUTH}/confirm-email", json=body)).status_code == 422
 
 
+async def test_a_new_request_ends_the_link_to_another_new_address(
+    logged_in: httpx2.AsyncClient, jobs: JobRunner, mails: list[Mail]
+) -> None:
+    tokens = []
+    for email in ("other@example.com", BOB):
+        mails.clear()
+        await logged_in.post(f"{AUTH}/change-email", json={"email": email})
+        await jobs.run()
+        tokens += [link_token(mail) for mail in mails if mail.to == email]
+    statuses = [
+        (await logged_in.post(f"{AUTH}/confirm-email", json={"token": token})).status_code
+        for token in tokens
+    ]
+    assert statuses == [422, 204]
+
+
 async def test_a_confirmed_address_ends_older_links(
     logged_in: httpx2.AsyncClient, jobs: JobRunner, mails: list[Mail]
 ) -> None:

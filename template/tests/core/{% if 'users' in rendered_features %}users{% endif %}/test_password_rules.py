@@ -32,6 +32,8 @@ def test_good_passwords_are_accepted(password: str) -> None:
         ("violet kettle", "fewer than 15 characters"),
         ("e\u0301" * 10, "fewer than 15 characters"),
         ("x" * 14, "fewer than 15 characters"),
+        # Normalized to a phrase of 18 letters.
+        ("\ufdfa", "fewer than 15 characters"),
         ("violet " * 147, "more than 1024 bytes"),
         ("abcabcabcabcabcabc", "repeats a short unit"),
         ("aaaaaaaaaaaaaaa", "repeats a short unit"),

@@ -1,5 +1,6 @@
 """Changes of the caller's second factors, after a recent login with one, if there is one."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from app.core.users.factors.webauthn_ceremonies import CeremonyError, Options
 from app.core.users.jobs import send_notice
 from app.core.users.methods import PASSKEY, TOTP
 from app.core.users.throttling.throttle import Throttle
+from app.core.users.ways_in import check_ways_in
 
 logger = structlog.get_logger("app.users")
 
@@ -88,10 +90,11 @@ class FactorChanges(FactorChange):
         session_id(self.principal)
         await passkeys.rename_passkey(self.session, self.user_id, passkey_id, name)
 
-    async def remove_passkey(self, passkey_id: UUID) -> None:
-        """Raises NotFoundError."""
+    async def remove_passkey(self, passkey_id: UUID, issuers: Collection[str]) -> None:
+        """Raises NotFoundError, and OnlyWayInError; `issuers` are those of the providers."""
         account, _ = await self.authorize()
         await passkeys.delete_passkey(self.session, account.id, passkey_id)
+        await check_ways_in(self.session, account, issuers)
         await self.complete_removal(account, PASSKEY, "a passkey")
 
     async def replace_recovery_codes(self) -> list[str]:

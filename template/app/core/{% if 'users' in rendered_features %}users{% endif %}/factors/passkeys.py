@@ -51,16 +51,22 @@ async def add_passkey(session: Session, passkey: UserPasskey) -> UserPasskey:
     return passkey
 
 
-async def record_use(session: Session, passkey: UserPasskey, sign_count: int) -> bool:
+async def record_use(
+    session: Session, passkey: UserPasskey, sign_count: int, login_domain: str | None
+) -> bool:
     """Store the counter of a passkey; return False if it did not increase: it may be a copy.
 
-    A counter that is always 0 is none.
+    A counter that is always 0 is none. `login_domain` is set if the passkey logs in alone.
     """
     increases = or_(PASSKEY.c.sign_count < sign_count, PASSKEY.c.sign_count + sign_count == 0)
     statement = (
         update(PASSKEY)
         .where(PASSKEY.c.id == passkey.id, increases)
-        .values(sign_count=sign_count, last_used_at=utc_now())
+        .values(
+            sign_count=sign_count,
+            last_used_at=utc_now(),
+            login_domain=login_domain or PASSKEY.c.login_domain,
+        )
     )
     result = await session.execute(statement)
     return int(getattr(result, "rowcount", 0)) == 1

@@ -25,6 +25,7 @@ from app.core.users.factors.schemas import (
     TotpConfirmation,
     UserPasskeyUpdate,
 )
+from app.core.users.providers.dependencies import ProvidersDep
 
 # The caller, also one that has to add a second factor before anything else.
 EnrollingCaller: TypeAlias = Annotated[Principal, Security(authenticate_restricted)]
@@ -129,12 +130,13 @@ async def remove_passkey(
     session: SessionDep,
     caller: Caller,
     device: DeviceDep,
+    providers: ProvidersDep,
     passkey_id: UUID,
     keep_other_sessions: KeepSessions = False,
 ) -> None:
-    """Remove a passkey of the caller."""
+    """Remove a passkey of the caller, unless it is the only way to log in."""
     changes = FactorChanges(session, caller, device, keeps_sessions=keep_other_sessions)
-    await changes.remove_passkey(passkey_id)
+    await changes.remove_passkey(passkey_id, providers.issuers)
 
 
 @router.post("/recovery-codes", status_code=201)

@@ -158,7 +158,8 @@ async def finish_asserting(
         )
     except Exception as error:
         raise CeremonyError(str(error)) from error
-    if not await record_use(session, key, verified.new_sign_count):
+    login_domain = passkey_domain() if user_id is None else None
+    if not await record_use(session, key, verified.new_sign_count, login_domain):
         audit("passkey may have been copied", user_id=str(key.user_id), passkey_id=str(key.id))
         raise CeremonyError("the counter of the passkey did not increase: it may be a copy")
     return key.user_id

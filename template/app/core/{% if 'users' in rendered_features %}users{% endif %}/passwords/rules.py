@@ -39,7 +39,8 @@ def check_new_password(password: str, email: str) -> None:
     """Raise WeakPasswordError if an account with this address may not use a password."""
     settings = get_users_settings()
     text = normalize_password(password)
-    if len(text) < settings.password_min_length:
+    # Of both forms: one character may be normalized to 18.
+    if min(len(password), len(text)) < settings.password_min_length:
         raise WeakPasswordError(f"it has fewer than {settings.password_min_length} characters")
     if len(text.encode()) > MAX_BYTES:
         raise WeakPasswordError(f"it has more than {MAX_BYTES} bytes")

@@ -14,6 +14,9 @@ from app.core.users.jobs import send_notice
 from app.core.users.models import UserAccount, UserIdentity
 from app.core.users.providers.claims import ProvenIdentity
 from app.core.users.providers.login_providers import LoginProviders
+from app.core.users.ways_in import check_ways_in
+
+MAX_IDENTITIES = 20
 
 TABLE = cast(Table, UserIdentity.__table__)
 FIND = select(TABLE).where(
@@ -29,21 +32,20 @@ class NotAllowedError(ForbiddenError):
         super().__init__("The provider has confirmed no address of an allowed domain.")
 
 
+class TooManyIdentitiesError(ConflictError):
+    """The account has as many identities as it can have."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"An account can have {MAX_IDENTITIES} logins with providers; unlink one first."
+        )
+
+
 class IdentityTakenError(ConflictError):
     """The user of the provider has another account."""
 
     def __init__(self) -> None:
         super().__init__("This login with the provider belongs to another account.")
-
-
-class OnlyLoginError(ConflictError):
-    """Without the identity, nothing would be left to log in with."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "It is the only way to log in to the account; set a password, or link another"
-            " provider, first."
-        )
 
 
 async def find_identity(session: Session, proven: ProvenIdentity) -> StoredRow | None:
@@ -88,11 +90,16 @@ async def add_identity(
 async def link_identity(
     session: Session, account: UserAccount, proven: ProvenIdentity, label: str
 ) -> None:
-    """Link an identity, unless that is done. Raises NotAllowedError and IdentityTakenError."""
+    """Link an identity to a locked account, unless that is done.
+
+    Raises NotAllowedError, IdentityTakenError and TooManyIdentitiesError.
+    """
     if not proven.is_allowed:
         raise NotAllowedError
     row = await find_identity(session, proven)
     if row is None:
+        if len(await list_identities(session, account.id)) >= MAX_IDENTITIES:
+            raise TooManyIdentitiesError
         await add_identity(session, account, proven, label)
     elif row.user_id != account.id:
         raise IdentityTakenError
@@ -103,15 +110,13 @@ async def remove_identity(
 ) -> None:
     """Unlink an identity of a locked account, and send a notice.
 
-    Raises NotFoundError, also for that of another account, and OnlyLoginError.
+    Raises NotFoundError, also for that of another account, and OnlyWayInError.
     """
     rows = {row.id: row for row in await list_identities(session, account.id)}
-    if (row := rows.pop(identity_id, None)) is None:
+    if (row := rows.get(identity_id)) is None:
         raise NotFoundError("identity", identity_id)
-    can_log_in = any(other.issuer in providers.issuers for other in rows.values())
-    if not can_log_in and account.password_hash is None:
-        raise OnlyLoginError
     await session.execute(delete(TABLE).where(TABLE.c.id == identity_id))
+    await check_ways_in(session, account, providers.issuers)
     audit_after_commit(session, "identity unlinked", user_id=str(account.id), issuer=row.issuer)
     label = providers.issuers.get(row.issuer, row.issuer)
     await send_notice(session, account.email, "identity_unlinked", provider=label)

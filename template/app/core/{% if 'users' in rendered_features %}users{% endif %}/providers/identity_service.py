@@ -33,16 +33,18 @@ class IdentityService:
     ) -> str:
         """Return where the browser goes to prove an identity.
 
-        Raises NotFoundError for an unknown provider, UnavailableError, and what `confirm` raises.
+        Raises NotFoundError for an unknown provider, UnavailableError, TooManyRequestsError, and
+        what `confirm` raises.
         """
         provider = self.providers.get(name)
         await self._confirm(throttle, password)
+        await throttle.count_provider_login()
         proof = ProviderProof(provider)
         own_session = session_id(self.caller)
         return await proof.start(self.session, cookie, return_to, session_id=own_session)
 
     async def unlink(self, identity_id: UUID, throttle: Throttle, password: str | None) -> None:
-        """Raises NotFoundError, OnlyLoginError, and what `confirm` and `lock_own_account` raise."""
+        """Raises NotFoundError, OnlyWayInError, and what `confirm` and `lock_own_account` raise."""
         await self._confirm(throttle, password)
         account = await lock_own_account(self.session, self.caller)
         await remove_identity(self.session, account, identity_id, self.providers)

@@ -13,6 +13,7 @@ from app.core.errors import ConflictError
 from app.core.users.account_locks import lock_account_of_session
 from app.core.users.factors.second_factors import second_factors, start_second_step
 from app.core.users.login import complete_login
+from app.core.users.methods import PROVIDER, PROVIDER_SECOND_FACTOR
 from app.core.users.models import UserAccount
 from app.core.users.passwords.login import LoginResult
 from app.core.users.providers.accounts import find_or_create_account
@@ -100,4 +101,4 @@ class ProviderLogin:
 
 
 def login_methods(proven: ProvenIdentity) -> list[str]:
-    return ["provider", *(["provider_second_factor"] if proven.has_second_factor else [])]
+    return [PROVIDER, *([PROVIDER_SECOND_FACTOR] if proven.has_second_factor else [])]

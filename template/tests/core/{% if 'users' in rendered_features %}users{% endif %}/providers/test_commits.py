@@ -1,9 +1,11 @@
 """Parallel requests, and what stays of those that fail, on connections of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
+from uuid import UUID
 
+import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import delete, func, select, update
@@ -16,14 +18,22 @@ from app.core.users.accounts import lock_account
 from app.core.users.login import complete_login
 from app.core.users.models import (
     UserAccount,
+    UserApiKey,
+    UserChallenge,
     UserIdentity,
+    UserPasskey,
     UserProviderLogin,
     UserSession,
     UserThrottle,
 )
 from app.core.users.providers import login, proof
+from app.core.users.providers.identities import MAX_IDENTITIES
 from app.core.users.providers.secrets import LoginSecrets
+from app.core.users.sessions import end_sessions
+from tests.core.users.factors.authenticator import Authenticator
 from tests.core.users.providers.browser import IDENTITIES, Browser
+from tests.core.users.providers.test_identities import unlink
+from tests.core.users.providers.test_ways_in import add_passkey, log_in_by_passkey, remove
 
 
 @pytest.fixture
@@ -32,7 +42,7 @@ async def session_factory(engine: AsyncEngine) -> AsyncIterator[SessionFactory]:
     sessions = create_session_factory(engine)
     yield sessions
     async with sessions.begin() as session:
-        for model in (UserAccount, UserProviderLogin, UserThrottle, QueuedJob):
+        for model in (UserAccount, UserChallenge, UserProviderLogin, UserThrottle, QueuedJob):
             await session.execute(delete(model))
 
 
@@ -131,10 +141,131 @@ async def test_parallel_requests_cannot_unlink_the_only_way_to_log_in(
     await browser.log_in()
     browser.provider.subject = "second"
     await browser.link()
-    links = [f"{IDENTITIES}/{each['id']}/unlink" for each in await browser.identities()]
-    responses = await asyncio.gather(*(browser.client.post(link, json={}) for link in links))
+    ids = [each["id"] for each in await browser.identities()]
+    responses = await asyncio.gather(*(unlink(browser, each) for each in ids))
     assert sorted(response.status_code for response in responses) == [204, 409]
     assert await count(session_factory, UserIdentity) == 1
+
+
+async def test_parallel_requests_leave_an_identity_or_a_passkey(
+    browser: Browser, session_factory: SessionFactory
+) -> None:
+    await browser.log_in()
+    passkey = Authenticator()
+    key = await add_passkey(browser, passkey)
+    assert await log_in_by_passkey(browser, passkey) == 204
+    [identity] = await browser.identities()
+    async with session_factory.begin() as session:
+        account = (await session.scalars(select(UserAccount))).one()
+        # Until it ends, both have seen that there are two ways in, and neither can go on.
+        await lock_account(session, account.id)
+        removals = (unlink(browser, identity["id"]), remove(browser, key))
+        requests = [asyncio.create_task(removal) for removal in removals]
+        await asyncio.sleep(0.5)
+        assert not any(request.done() for request in requests)
+    responses = await asyncio.gather(*requests)
+    assert sorted(response.status_code for response in responses) == [204, 409]
+    left = await count(session_factory, UserIdentity) + await count(session_factory, UserPasskey)
+    assert left == 1
+
+
+async def test_parallel_requests_leave_a_passkey(
+    browser: Browser, session_factory: SessionFactory
+) -> None:
+    await browser.log_in()
+    passkeys = [Authenticator(), Authenticator()]
+    keys = [await add_passkey(browser, passkey) for passkey in passkeys]
+    for passkey in passkeys:
+        assert await log_in_by_passkey(browser, passkey) == 204
+    [identity] = await browser.identities()
+    assert (await unlink(browser, identity["id"])).status_code == 204
+    async with session_factory.begin() as session:
+        account = (await session.scalars(select(UserAccount))).one()
+        await lock_account(session, account.id)
+        requests = [asyncio.create_task(remove(browser, key)) for key in keys]
+        await asyncio.sleep(0.5)
+    responses = await asyncio.gather(*requests)
+    assert sorted(response.status_code for response in responses) == [204, 409]
+    assert await count(session_factory, UserPasskey) == 1
+
+
+async def send_while_sessions_end(
+    sessions: SessionFactory, request: Coroutine[Any, Any, httpx2.Response]
+) -> httpx2.Response:
+    """Send a request that is authenticated, and then waits for somebody who ends its session."""
+    async with sessions.begin() as session:
+        account = (await session.scalars(select(UserAccount))).one()
+        await lock_account(session, account.id)
+        task = asyncio.create_task(request)
+        await asyncio.sleep(0.5)
+        assert not task.done()
+        await end_sessions(session, account.id)
+    return await task
+
+
+async def test_a_session_that_ends_meanwhile_links_nothing(
+    browser: Browser, session_factory: SessionFactory
+) -> None:
+    """A password reset must not leave the identity of whoever had stolen a session."""
+    await browser.log_in()
+    browser.provider.subject = "attacker"
+    started = await browser.start_link()
+    answer = browser.provider.authorize(started.json()["authorization_url"])
+    response = await send_while_sessions_end(session_factory, browser.send(answer))
+    assert response.status_code == 400
+    assert await count(session_factory, UserIdentity) == 1
+
+
+async def test_a_session_that_ends_meanwhile_unlinks_nothing(
+    browser: Browser, session_factory: SessionFactory
+) -> None:
+    await browser.log_in()
+    browser.provider.subject = "second"
+    await browser.link()
+    response = await send_while_sessions_end(
+        session_factory, unlink(browser, (await browser.identities())[0]["id"])
+    )
+    assert response.status_code == 401
+    assert await count(session_factory, UserIdentity) == 2
+
+
+async def test_a_session_that_ends_meanwhile_creates_no_api_key(
+    app: FastAPI, browser: Browser, session_factory: SessionFactory
+) -> None:
+    await browser.log_in()
+    app.state.role_scopes.roles["tester"] = {"test:read"}
+    async with session_factory.begin() as session:
+        await session.execute(update(UserAccount).values(roles=["tester"]))
+    body = {"name": "Backup", "scopes": ["test:read"]}
+    request = browser.client.post("/api/v1/auth/api-keys", json=body)
+    response = await send_while_sessions_end(session_factory, request)
+    assert response.status_code == 401
+    assert await count(session_factory, UserApiKey) == 0
+
+
+async def test_parallel_links_keep_the_limit_of_identities(
+    browser: Browser, session_factory: SessionFactory
+) -> None:
+    await browser.log_in()
+    user_id = UUID((await browser.me())["id"])
+    async with session_factory.begin() as session:
+        session.add_all(
+            UserIdentity(user_id=user_id, issuer="https://gone.test", subject=str(number))
+            for number in range(MAX_IDENTITIES - 2)
+        )
+    urls = [(await browser.start_link()).json()["authorization_url"] for _ in range(2)]
+    # Each login is that of another user of the provider, whose subject is the nonce.
+    browser.provider.sign = lambda claims: browser.provider.sign_correctly(
+        claims | {"sub": claims["nonce"]}
+    )
+    answers = [browser.provider.authorize(url) for url in urls]
+    async with session_factory.begin() as session:
+        await lock_account(session, user_id)
+        requests = [asyncio.create_task(browser.send(answer)) for answer in answers]
+        await asyncio.sleep(0.5)
+    responses = await asyncio.gather(*requests)
+    assert sorted(response.status_code for response in responses) == [200, 409]
+    assert await count(session_factory, UserIdentity) == MAX_IDENTITIES
 
 
 async def test_an_identity_that_is_unlinked_meanwhile_does_not_log_in(

@@ -17,6 +17,7 @@ from app.core.models import utc_now
 from app.core.users.authentication import COOKIE
 from app.core.users.models import UserAccount, UserIdentity, UserSession
 from app.core.users.passwords.hashes import get_password_hasher
+from app.core.users.providers.identities import MAX_IDENTITIES
 from tests.conftest import connect
 from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
@@ -266,6 +267,35 @@ async def test_linking_twice_changes_nothing(owner: Browser) -> None:
     assert (await owner.link()).status_code == 200
     assert (await owner.link()).status_code == 200
     assert len(await owner.identities()) == 1
+
+
+async def test_the_number_of_identities_is_limited(
+    browser: Browser, session_factory: SessionFactory
+) -> None:
+    await browser.log_in()
+    user_id = UUID((await browser.me())["id"])
+    async with session_factory.begin() as session:
+        session.add_all(
+            UserIdentity(user_id=user_id, issuer="https://gone.test", subject=str(number))
+            for number in range(MAX_IDENTITIES - 1)
+        )
+    # That of the first login is linked already.
+    assert (await browser.link()).status_code == 200
+    browser.provider.subject = "one too many"
+    response = await browser.link()
+    assert response.status_code == 409
+    assert "unlink one first" in response.json()["detail"]
+    identities = await browser.identities()
+    assert len(identities) == MAX_IDENTITIES
+    assert (await unlink(browser, identities[-1]["id"])).status_code == 204
+    assert (await browser.link()).status_code == 200
+
+
+async def test_links_that_are_started_are_throttled(owner: Browser) -> None:
+    """As logins are: each is a row, and a request to the provider may follow."""
+    statuses = [(await owner.start_link()).status_code for _ in range(53)]
+    assert statuses[:50] == [200] * 50
+    assert statuses[-1] == 429
 
 
 async def test_linking_needs_a_session(browser: Browser) -> None:

@@ -320,7 +320,7 @@ async def test_the_number_of_keys_is_limited(
         await session.execute(update(UserApiKey).values(expires_at=utc_now()))
     assert (await client.post(KEYS, json=BODY, headers=owner)).status_code == 409
     async with session_factory.begin() as session:
-        await delete_expired(session)
+        await delete_all_expired(session)
     assert (await client.post(KEYS, json=BODY, headers=owner)).status_code == 201
 
 

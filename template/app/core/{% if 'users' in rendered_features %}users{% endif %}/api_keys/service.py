@@ -17,8 +17,7 @@ from app.core.users.accounts import find_own
 from app.core.users.api_keys.keys import KEY, new_api_key, revoke_api_keys
 from app.core.users.api_keys.schemas import UserApiKeyCreate
 from app.core.users.api_keys.settings import get_api_key_settings
-from app.core.users.authentication import invalid_credentials
-from app.core.users.confirmation import confirm, session_id
+from app.core.users.confirmation import confirm
 from app.core.users.jobs import send_notice
 from app.core.users.models import UserApiKey
 from app.core.users.throttling.throttle import Throttle

@@ -255,7 +255,7 @@ async def test_parallel_links_keep_the_limit_of_identities(
         )
     urls = [(await browser.start_link()).json()["authorization_url"] for _ in range(2)]
     # Each login is that of another user of the provider, whose subject is the nonce.
-    browser.provider.sign = lambda claims: browser.provider.sign_correctly(
+    browser.provider.sign_id_token = lambda claims: browser.provider.sign(
         claims | {"sub": claims["nonce"]}
     )
     answers = [browser.provider.authorize(url) for url in urls]

@@ -13,29 +13,25 @@ from app.core.users.authentication import COOKIE
 from app.core.users.models import UserAccount, UserIdentity
 from tests.core.users.conftest import AUTH
 from tests.core.users.providers.browser import IDENTITIES, Browser
-from tests.core.users.providers.identity_provider import (
-    CLIENT_ID,
-    SECRET,
-    IdentityProvider,
-    run_identity_provider,
-)
+from tests.core.users.providers.corp_provider import CLIENT_ID, SECRET, CorpProvider
+from tools.identity_server import run_identity_provider
 
 Claims: TypeAlias = dict[str, Any]
 # Makes the second provider sign an ID token, with the first one at hand.
-Forge: TypeAlias = Callable[[IdentityProvider, IdentityProvider, Claims], str]
+Forge: TypeAlias = Callable[[CorpProvider, CorpProvider, Claims], str]
 
 ADA = {"email": "ada@example.com", "email_verified": True}
 BOB = {"email": "bob@example.com", "email_verified": True}
 
 
 @pytest.fixture(scope="session")
-def running_other() -> Iterator[IdentityProvider]:
-    with run_identity_provider() as provider:
+def running_other() -> Iterator[CorpProvider]:
+    with run_identity_provider(CorpProvider) as provider:
         yield provider
 
 
 @pytest.fixture
-def other(running_other: IdentityProvider) -> IdentityProvider:
+def other(running_other: CorpProvider) -> CorpProvider:
     """A second provider, whose user has the subject of the first one's, and another address."""
     running_other.reset()
     running_other.user = BOB
@@ -43,7 +39,7 @@ def other(running_other: IdentityProvider) -> IdentityProvider:
 
 
 @pytest.fixture
-def app(provider_app: Callable[..., FastAPI], other: IdentityProvider) -> FastAPI:
+def app(provider_app: Callable[..., FastAPI], other: CorpProvider) -> FastAPI:
     return provider_app(
         USERS_PROVIDERS="corp,other",
         USERS_PROVIDER_OTHER_ISSUER=other.issuer,
@@ -52,21 +48,21 @@ def app(provider_app: Callable[..., FastAPI], other: IdentityProvider) -> FastAP
     )
 
 
-async def log_in(browser: Browser, name: str, provider: IdentityProvider) -> int:
+async def log_in(browser: Browser, name: str, provider: CorpProvider) -> int:
     """Return the status of a login with a provider, without an earlier session."""
     browser.client.cookies.clear()
     answer = provider.authorize(await browser.start(name))
     return (await browser.send(answer, name)).status_code
 
 
-async def user_id(browser: Browser, name: str, provider: IdentityProvider) -> str:
+async def user_id(browser: Browser, name: str, provider: CorpProvider) -> str:
     """Log in with a provider, and return the account."""
     assert await log_in(browser, name, provider) == 200
     return str((await browser.me())["id"])
 
 
 async def test_one_subject_at_two_providers_has_two_accounts(
-    browser: Browser, other: IdentityProvider
+    browser: Browser, other: CorpProvider
 ) -> None:
     assert browser.provider.subject == other.subject
     first = await user_id(browser, "corp", browser.provider)
@@ -81,7 +77,7 @@ async def test_one_subject_at_two_providers_has_two_accounts(
 
 
 async def test_one_subject_and_address_at_two_providers_is_one_account_of_the_first(
-    browser: Browser, other: IdentityProvider, session_factory: SessionFactory
+    browser: Browser, other: CorpProvider, session_factory: SessionFactory
 ) -> None:
     await user_id(browser, "corp", browser.provider)
     other.user = ADA
@@ -93,7 +89,7 @@ async def test_one_subject_and_address_at_two_providers_is_one_account_of_the_fi
 
 
 async def test_a_subject_is_linked_for_one_provider(
-    browser: Browser, other: IdentityProvider
+    browser: Browser, other: CorpProvider
 ) -> None:
     """Whoever links the subject of another user gets only what their own provider says."""
     ada = await user_id(browser, "corp", browser.provider)
@@ -110,21 +106,21 @@ async def test_a_subject_is_linked_for_one_provider(
 
 
 FORGED: dict[str, Forge] = {
-    "the issuer of the other": lambda other, corp, claims: other.sign_correctly(
+    "the issuer of the other": lambda other, corp, claims: other.sign(
         claims | {"iss": corp.issuer}
     ),
     "and the name of its key": lambda other, corp, claims: named(
         corp, other, claims | {"iss": corp.issuer}
     ),
     "the name of its key": lambda other, corp, claims: named(corp, other, claims),
-    "a token of the other": lambda _, corp, claims: corp.sign_correctly(
+    "a token of the other": lambda _, corp, claims: corp.sign(
         claims | {"iss": corp.issuer}
     ),
-    "a token by the key of the other": lambda _, corp, claims: corp.sign_correctly(claims),
+    "a token by the key of the other": lambda _, corp, claims: corp.sign(claims),
 }
 
 
-def named(corp: IdentityProvider, other: IdentityProvider, claims: Claims) -> str:
+def named(corp: CorpProvider, other: CorpProvider, claims: Claims) -> str:
     """Return a token by the key of `other` that names the key of `corp`."""
     return jwt.encode({"alg": "RS256", "kid": corp.key.kid}, claims, other.key)
 
@@ -132,19 +128,19 @@ def named(corp: IdentityProvider, other: IdentityProvider, claims: Claims) -> st
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
 @pytest.mark.parametrize("is_linked", [True, False])
 async def test_a_provider_cannot_impersonate_the_users_of_another(
-    browser: Browser, other: IdentityProvider, forge: Forge, is_linked: bool
+    browser: Browser, other: CorpProvider, forge: Forge, is_linked: bool
 ) -> None:
     if is_linked:
         await user_id(browser, "corp", browser.provider)
         other.user = ADA
-    other.sign = lambda claims: forge(other, browser.provider, claims)
+    other.sign_id_token = lambda claims: forge(other, browser.provider, claims)
     assert await log_in(browser, "other", other) == 401
     assert COOKIE not in browser.client.cookies
     assert (await browser.client.get(f"{AUTH}/me")).status_code == 401
 
 
 async def test_the_answer_of_a_provider_is_not_taken_for_that_of_another(
-    browser: Browser, other: IdentityProvider
+    browser: Browser, other: CorpProvider
 ) -> None:
     """A code of one must not be sent to the other, nor finish what was started there."""
     answer = other.authorize(await browser.start("corp"))
@@ -155,7 +151,7 @@ async def test_the_answer_of_a_provider_is_not_taken_for_that_of_another(
 
 
 async def test_an_identity_is_linked_by_its_own_provider(
-    browser: Browser, other: IdentityProvider
+    browser: Browser, other: CorpProvider
 ) -> None:
     await user_id(browser, "corp", browser.provider)
     started = await browser.start_link()

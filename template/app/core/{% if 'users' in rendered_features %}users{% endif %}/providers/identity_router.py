@@ -38,7 +38,6 @@ async def link_identity(
 ) -> AuthorizationResponse:
     """Start to link an identity; the `callback` of the provider finishes it."""
     check_target(request, data.return_to)
-    await throttle.count_provider_login()
     service = IdentityService(session, caller, providers)
     password = reveal(data.current_password)
     url = await service.link(data.provider, cookie, data.return_to, throttle, password)

@@ -88,9 +88,7 @@ async def test_one_subject_and_address_at_two_providers_is_one_account_of_the_fi
             assert await session.scalar(select(func.count()).select_from(model)) == 1
 
 
-async def test_a_subject_is_linked_for_one_provider(
-    browser: Browser, other: CorpProvider
-) -> None:
+async def test_a_subject_is_linked_for_one_provider(browser: Browser, other: CorpProvider) -> None:
     """Whoever links the subject of another user gets only what their own provider says."""
     ada = await user_id(browser, "corp", browser.provider)
     other.subject = "bob"
@@ -113,9 +111,7 @@ FORGED: dict[str, Forge] = {
         corp, other, claims | {"iss": corp.issuer}
     ),
     "the name of its key": lambda other, corp, claims: named(corp, other, claims),
-    "a token of the other": lambda _, corp, claims: corp.sign(
-        claims | {"iss": corp.issuer}
-    ),
+    "a token of the other": lambda _, corp, claims: corp.sign(claims | {"iss": corp.issuer}),
     "a token by the key of the other": lambda _, corp, claims: corp.sign(claims),
 }
 

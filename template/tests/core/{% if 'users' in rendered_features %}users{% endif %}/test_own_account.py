@@ -15,6 +15,7 @@ from app.core.mail import Mail
 from app.core.models import utc_now
 from app.core.users.authentication import COOKIE
 from app.core.users.models import UserAccount, UserSession, UserToken
+from app.core.users.project_name import PROJECT_NAME
 from app.core.users.sessions import end_sessions
 from tests.conftest import connect
 from tests.core.jobs.fixtures import JobRunner
@@ -166,7 +167,7 @@ async def test_a_new_password_ends_all_sessions_and_starts_a_new_one(
         for headers in (other, {"Authorization": f"Bearer {old}"}):
             assert (await client.get(f"{AUTH}/me", headers=headers)).status_code == 401
         assert (await client.post(f"{AUTH}/login", json=CREDENTIALS)).status_code == 401
-    assert (await read_mail()).subject == "Your password for app.example.com was changed"
+    assert (await read_mail()).subject == f"Your password for {PROJECT_NAME} was changed"
 
 
 async def test_callers_with_a_bearer_token_get_a_new_one(
@@ -238,7 +239,7 @@ async def test_a_new_address_counts_once_its_owner_confirms_it(
     mails.clear()
     await jobs.run()
     assert [(mail.to, mail.subject) for mail in mails] == [
-        (ADA, "Your address at app.example.com was changed")
+        (ADA, f"Your address at {PROJECT_NAME} was changed")
     ]
     # Sessions go on.
     assert (await logged_in.get(f"{AUTH}/me")).json()["email"] == BOB
@@ -294,8 +295,8 @@ async def test_an_address_with_an_account_gets_no_link(
     assert response.status_code == 202
     await jobs.run()
     assert {mail.to: mail.subject for mail in mails} == {
-        BOB: "This address already has an account at app.example.com",
-        ADA: "Your address at app.example.com is about to change",
+        BOB: f"This address already has an account at {PROJECT_NAME}",
+        ADA: f"Your address at {PROJECT_NAME} is about to change",
     }
 
 

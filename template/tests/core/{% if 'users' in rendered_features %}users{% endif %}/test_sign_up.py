@@ -12,6 +12,7 @@ from app.core.mail import Mail, smtp
 from app.core.models import utc_now
 from app.core.settings import SettingsError
 from app.core.users.models import UserAccount, UserToken
+from app.core.users.project_name import PROJECT_NAME
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
     ADA,
@@ -41,7 +42,7 @@ async def test_a_link_creates_an_account_that_can_log_in(
 ) -> None:
     assert (await sign_up(client, "Ada@Example.COM")).status_code == 202
     mail = await read_mail()
-    assert (mail.to, mail.subject) == (ADA, "Verify your address for app.example.com")
+    assert (mail.to, mail.subject) == (ADA, f"Verify your address for {PROJECT_NAME}")
     assert "https://app.example.com/verify-email#token=" in mail.text
     await sign_up(client)
     assert (await verify(client, await follow_link())).status_code == 204
@@ -68,7 +69,7 @@ async def test_known_and_unknown_addresses_get_the_same_response(
     unknown = await sign_up(client, "bob@example.com")
     assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
     assert {*known.headers} == {*unknown.headers}
-    assert subject == "You already have an account at app.example.com"
+    assert subject == f"You already have an account at {PROJECT_NAME}"
 
 
 async def test_the_queue_has_no_tokens(

@@ -16,7 +16,13 @@ from tests.core.openid.conftest import (
     result,
 )
 from tests.core.openid.faulty_provider import FaultyProvider
-from tests.core.openid.forged_tokens import MALFORMED, encode, symmetric_token, unsigned_token
+from tests.core.openid.forged_tokens import (
+    MALFORMED,
+    NO_STRINGS,
+    encode,
+    symmetric_token,
+    unsigned_token,
+)
 from tools.identity_provider import IdentityProvider
 
 CLAIMS = {"sub": "me"}
@@ -40,6 +46,13 @@ def sign(provider: IdentityProvider, key: Key, **header: Any) -> str:
     registry = JWSRegistry(algorithms=["RS256", "HS256", "ES256"], strict_check_header=False)
     header = {"alg": "RS256", "kid": provider.key.kid, "typ": "at+jwt"} | header
     return jwt.encode(header, CLAIMS, key, registry=registry)
+
+
+def sign_any(provider: IdentityProvider, **header: Any) -> str:
+    """Return a token of the provider with a header that the library would refuse to sign."""
+    unsigned = unsigned_token({"alg": "RS256", "kid": provider.key.kid} | header, CLAIMS)
+    signature = JWSRegistry.algorithms["RS256"].sign(unsigned.encode(), provider.key)
+    return f"{unsigned}.{encode(signature)}"
 
 
 async def test_the_header_and_the_claims_of_a_token_are_returned(
@@ -97,12 +110,18 @@ async def test_changed_tokens_are_rejected(
 async def test_critical_header_parameters_are_rejected(
     verifier: SignatureVerifier, provider: IdentityProvider, parameters: dict[str, Any]
 ) -> None:
-    key = provider.key
-    header = {"alg": "RS256", "kid": key.kid, "crit": [*parameters]} | parameters
-    unsigned = unsigned_token(header, CLAIMS)
-    signature = JWSRegistry.algorithms["RS256"].sign(unsigned.encode(), key)
+    token = sign_any(provider, crit=[*parameters], **parameters)
     reason = "has critical header parameters, which are not supported"
-    assert await result(verifier, f"{unsigned}.{encode(signature)}") == reason
+    assert await result(verifier, token) == reason
+
+
+@pytest.mark.parametrize("value", NO_STRINGS)
+@pytest.mark.parametrize("name", ["kid", "typ", "jku"])
+async def test_a_signed_token_with_a_malformed_header_is_rejected(
+    verifier: SignatureVerifier, provider: IdentityProvider, name: str, value: Any
+) -> None:
+    token = sign_any(provider, **{name: value})
+    assert await result(verifier, token) == "is malformed"
 
 
 async def test_unknown_header_parameters_are_ignored(

@@ -17,6 +17,7 @@ from tests.core.users.providers.browser import PROVIDERS, Browser
 from tests.core.users.providers.corp_provider import CLIENT_ID, SECRET, CorpProvider
 
 KEYS_FAILURE = "the provider's keys could not be fetched"
+OTHER_ALGORITHM = "ID token is not signed with an accepted algorithm: RS256, ES256"
 NOW = int(time.time())
 
 
@@ -31,6 +32,16 @@ async def _no_account(session_factory: SessionFactory) -> AsyncIterator[None]:
     yield
     async with session_factory() as session:
         assert (await session.scalars(select(UserAccount))).all() == []
+
+
+async def rejection(browser: Browser) -> str:
+    """Return the reason in the audit log why a login was rejected."""
+    with structlog.testing.capture_logs() as logs:
+        response = await browser.log_in()
+    assert response.status_code == 401
+    assert "Set-Cookie" not in response.headers
+    [reason] = [line["reason"] for line in logs if line["event"] == "provider login failed"]
+    return str(reason)
 
 
 @pytest.mark.usefixtures("_no_account")
@@ -71,12 +82,7 @@ async def test_tokens_with_wrong_claims_are_rejected(
     browser: Browser, changes: dict[str, Any], reason: str
 ) -> None:
     browser.provider.claim_changes = changes
-    with structlog.testing.capture_logs() as logs:
-        response = await browser.log_in()
-    assert response.status_code == 401
-    assert "Set-Cookie" not in response.headers
-    reasons = [line["reason"] for line in logs if line["event"] == "provider login failed"]
-    assert reason in reasons[0]
+    assert reason in await rejection(browser)
 
 
 @pytest.mark.parametrize(
@@ -105,18 +111,20 @@ async def test_clocks_may_differ_by_seconds(browser: Browser) -> None:
 
 @pytest.mark.usefixtures("_no_account")
 @pytest.mark.parametrize(
-    "method",
+    ("method", "reason"),
     [
-        "sign_with_public_key",
-        "sign_with_client_secret",
-        "sign_not_at_all",
-        "sign_with_foreign_key",
-        "sign_with_another_algorithm",
+        ("sign_with_public_key", OTHER_ALGORITHM),
+        ("sign_with_client_secret", OTHER_ALGORITHM),
+        ("sign_not_at_all", OTHER_ALGORITHM),
+        ("sign_with_foreign_key", "ID token has an invalid signature"),
+        ("sign_with_another_algorithm", OTHER_ALGORITHM),
     ],
 )
-async def test_tokens_with_wrong_signatures_are_rejected(browser: Browser, method: str) -> None:
+async def test_tokens_with_wrong_signatures_are_rejected(
+    browser: Browser, method: str, reason: str
+) -> None:
     browser.provider.sign_id_token = getattr(browser.provider, method)
-    assert (await browser.log_in()).status_code == 401
+    assert await rejection(browser) == reason
 
 
 @pytest.mark.usefixtures("_no_account")
@@ -151,6 +159,14 @@ async def test_a_new_key_of_the_provider_is_accepted(browser: Browser) -> None:
     assert (await browser.log_in()).status_code == 200
     browser.provider.rotate_keys()
     assert (await browser.log_in()).status_code == 200
+
+
+@pytest.mark.usefixtures("_no_cooldown")
+async def test_new_metadata_of_the_provider_are_used(browser: Browser) -> None:
+    await browser.start()
+    endpoint = f"{browser.provider.issuer}/new"
+    browser.provider.metadata_changes = {"authorization_endpoint": endpoint}
+    assert (await browser.start()).startswith(f"{endpoint}?")
 
 
 async def test_what_the_provider_publishes_is_fetched_once(browser: Browser) -> None:

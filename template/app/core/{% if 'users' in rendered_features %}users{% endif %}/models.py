@@ -143,16 +143,18 @@ class UserThrottle(Base):
 
 
 class UserTOTP(Base):
-    """The authenticator app of an account; it is a factor once a code has confirmed it."""
+    """An authenticator app of an account: the one that is a factor, or one to be confirmed."""
 
     __tablename__ = "user_totp"
 
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     user_id: Mapped[UUID] = mapped_column(
-        ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey("user_account.id", ondelete="CASCADE"), index=True
     )
     # By app.core.users.factors.encryption: whoever reads the database cannot compute codes.
     encrypted_secret: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    # By a code of it, which replaces an earlier app.
     confirmed_at: Mapped[datetime | None] = mapped_column(index=True)
     # The time step of the last code that was accepted: only later ones are.
     last_step: Mapped[int | None]

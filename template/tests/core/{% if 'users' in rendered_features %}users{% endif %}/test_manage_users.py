@@ -9,7 +9,7 @@ from argparse import Namespace
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import URL
+from sqlalchemy import URL, func, select
 
 from app.core.database import SessionFactory
 from app.core.models import utc_now
@@ -36,6 +36,11 @@ async def test_the_link_sets_the_password_of_an_administrator(
     token = (await client.post(f"{AUTH}/token", json=CREDENTIALS)).json()["token"]
     me = await client.get(f"{AUTH}/me", headers={"Authorization": f"Bearer {token}"})
     assert {*me.json()["scopes"]} == {*ROLES[ROLE]} >= {"user:read", "user:write"}
+
+
+async def test_migrations_create_no_account(session_factory: SessionFactory) -> None:
+    async with session_factory() as session:
+        assert await session.scalar(select(func.count()).select_from(UserAccount)) == 0
 
 
 async def test_a_second_link_replaces_the_first(

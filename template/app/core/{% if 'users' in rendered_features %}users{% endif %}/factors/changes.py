@@ -37,9 +37,7 @@ class FactorChanges(FactorChange):
 
     async def start_totp(self, application: str) -> tuple[str, str]:
         """Return a new secret for an authenticator app, and the URI of its QR code."""
-        account, methods = await self.authorize()
-        if TOTP in methods:
-            raise ConflictError("The account has an authenticator app; remove it first.")
+        account, _ = await self.authorize()
         try:
             secret = await start_totp(self.session, account.id)
         except MissingKeyError as error:
@@ -48,7 +46,10 @@ class FactorChanges(FactorChange):
         return secret, provisioning_uri(secret, account.email, application)
 
     async def confirm_totp(self, throttle: Throttle, code: str) -> Added:
-        """Activate the app whose code this is. Raises WrongCodeError, TooManyRequestsError."""
+        """Activate the app whose code this is, instead of an earlier one.
+
+        Raises WrongCodeError and TooManyRequestsError.
+        """
         # Before the code is counted: whoever may not add an app must not delay the owner's codes.
         await require_recent_login(self.session, self.principal)
         await throttle.count_second_factor(self.user_id)

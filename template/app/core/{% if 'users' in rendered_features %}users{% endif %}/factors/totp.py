@@ -14,6 +14,9 @@ from app.core.users.factors.encryption import decrypt, encrypt
 from app.core.users.models import UserTOTP
 
 INTERVAL = timedelta(seconds=30)
+# Ages at which codes are accepted: also that of the step before, for delays.
+# https://www.rfc-editor.org/rfc/rfc6238#section-5.2
+ACCEPTED_AGES = (timedelta(), INTERVAL)
 # 160 bits in Base32, as recommended by https://www.rfc-editor.org/rfc/rfc4226#section-4
 SECRET_LENGTH = 32
 # Time to confirm the secret that an app has scanned.
@@ -25,8 +28,7 @@ TOTP = cast(Table, UserTOTP.__table__)
 async def start_totp(session: Session, user_id: UUID) -> str:
     """Store a new secret and return it; it is no factor until `confirm_totp`.
 
-    Must not be called for an account with a confirmed one. Raises MissingKeyError without a key to
-    encrypt it with.
+    Raises MissingKeyError without a key to encrypt it with.
     """
     secret = pyotp.random_base32(SECRET_LENGTH)
     encrypted = encrypt(secret)
@@ -45,16 +47,23 @@ def provisioning_uri(secret: str, account: str, issuer: str) -> str:
 
 
 async def confirm_totp(session: Session, user_id: UUID, code: str) -> bool:
-    """Make the secret of `start_totp` a factor if the code proves that an app has it."""
-    recent = TOTP.c.created_at > utc_now() - CONFIRMATION_TIME
-    return await _use_code(
-        session, user_id, code, TOTP.c.confirmed_at.is_(None) & recent, confirmed_at=utc_now()
-    )
+    """Make the secret of `start_totp` the factor if the code proves that an app has it.
+
+    It replaces that of an earlier app. The account has to be locked.
+    """
+    now = utc_now()
+    is_new = TOTP.c.confirmed_at.is_(None) & (TOTP.c.created_at > now - CONFIRMATION_TIME)
+    app_id = await _use_code(session, user_id, code, is_new, confirmed_at=now)
+    if app_id is None:
+        return False
+    await session.execute(delete(TOTP).where(TOTP.c.user_id == user_id, TOTP.c.id != app_id))
+    return True
 
 
 async def verify_totp(session: Session, user_id: UUID, code: str) -> bool:
     """Return whether a code is valid, and use it up: the same code is refused from now on."""
-    return await _use_code(session, user_id, code, TOTP.c.confirmed_at.is_not(None))
+    is_factor = TOTP.c.confirmed_at.is_not(None)
+    return await _use_code(session, user_id, code, is_factor) is not None
 
 
 def is_unconfirmed() -> ColumnElement[bool]:
@@ -68,10 +77,10 @@ async def encrypt_again(session: Session) -> int:
 
     Raises UndecryptableError if a key is missing.
     """
-    rows = (await session.execute(select(TOTP.c.user_id, TOTP.c.encrypted_secret))).all()
-    for user_id, old in rows:
+    rows = (await session.execute(select(TOTP.c.id, TOTP.c.encrypted_secret))).all()
+    for app_id, old in rows:
         # Unless it has changed meanwhile, which encrypts it with the first key, too.
-        is_same = (TOTP.c.user_id == user_id, TOTP.c.encrypted_secret == old)
+        is_same = (TOTP.c.id == app_id, TOTP.c.encrypted_secret == old)
         new = encrypt(decrypt(old))
         await session.execute(update(TOTP).where(*is_same).values(encrypted_secret=new))
     return len(rows)
@@ -84,28 +93,31 @@ async def delete_totp(session: Session, user_id: UUID) -> None:
 
 async def _use_code(
     session: Session, user_id: UUID, code: str, condition: Any, **values: Any
-) -> bool:
+) -> UUID | None:
+    """Return the app that a code belongs to, after the code was used up; None if it is wrong."""
     is_mine = (TOTP.c.user_id == user_id, condition)
-    encrypted = await session.scalar(select(TOTP.c.encrypted_secret).where(*is_mine))
-    if encrypted is None:
-        return False
-    secret = decrypt(encrypted)
+    columns = (TOTP.c.id, TOTP.c.encrypted_secret)
+    row = (await session.execute(select(*columns).where(*is_mine))).one_or_none()
+    if row is None:
+        return None
+    secret = decrypt(row.encrypted_secret)
     if (step := find_step(secret, code, utc_now())) is None:
-        return False
+        return None
     # Decided by this statement, so that of two requests with the same code, one fails.
     is_later = or_(TOTP.c.last_step.is_(None), TOTP.c.last_step < step)
     # Encrypted again, which after a rotation replaces the old key.
     values |= {"last_step": step, "encrypted_secret": encrypt(secret)}
-    result = await session.execute(update(TOTP).where(*is_mine, is_later).values(**values))
-    return int(getattr(result, "rowcount", 0)) == 1
+    is_unused = (TOTP.c.id == row.id, is_later)
+    result = await session.execute(update(TOTP).where(*is_unused).values(**values))
+    return row.id if int(getattr(result, "rowcount", 0)) == 1 else None
 
 
 def find_step(secret: str, code: str, now: datetime) -> int | None:
-    """Return the time step that a code belongs to: the current or the previous one, or None."""
+    """Return the time step that a code belongs to, if it is accepted, or None."""
     totp = pyotp.TOTP(secret)
-    for time in (now, now - INTERVAL):
+    for age in ACCEPTED_AGES:
         try:
-            return totp.verify_and_get_timecode(code, for_time=time)
+            return totp.verify_and_get_timecode(code, for_time=now - age)
         except OTPVerificationError:
             continue
     return None

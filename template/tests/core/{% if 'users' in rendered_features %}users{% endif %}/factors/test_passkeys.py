@@ -311,6 +311,24 @@ async def test_passkeys_of_others_are_not_found(
     assert (await other.get(FACTORS)).json()["passkeys"] == []
 
 
+async def test_after_a_change_of_the_domain_other_factors_replace_passkeys(
+    passkey_user: Person, set_factors: SetVariables
+) -> None:
+    old = passkey_user.passkey_id
+    set_factors(passkey_rp_id="example.com")
+    # The password alone must not be enough.
+    login = (await passkey_user.enter_password()).json()
+    assert login["second_factors"] == ["passkey", "recovery_code"]
+    assert await second_step(passkey_user) == 401
+    await passkey_user.log_in("recovery_code")
+    passkey_user.passkey = Authenticator(domain="example.com")
+    await passkey_user.add_passkey()
+    listed = (await passkey_user.get(FACTORS)).json()["passkeys"]
+    assert [passkey["id"] for passkey in listed] == [old, passkey_user.passkey_id]
+    assert (await passkey_user.delete(f"{FACTORS}/passkeys/{old}")).status_code == 204
+    assert await second_step(passkey_user) == 200
+
+
 async def test_domain_and_origins_can_be_set(person: Person, set_factors: SetVariables) -> None:
     app = f"android:apk-key-hash:{'A' * 43}"
     set_factors(passkey_rp_id="example.com", passkey_origins=f"https://www.example.com,{app}")

@@ -13,6 +13,7 @@ from app.core.users.factors.router import EnrollingCaller
 from app.core.users.models import UserSession
 from tests.core.auth.callers import Authorize
 from tests.core.users.conftest import AUTH, NEW_PASSWORD, PASSWORD
+from tests.core.users.factors.authenticator import Authenticator
 from tests.core.users.factors.conftest import FACTORS, Person, SetVariables
 from tests.core.users.factors.test_passkey_login import log_in as log_in_with_passkey
 
@@ -113,6 +114,23 @@ async def test_the_last_factor_is_not_removed(app_user: Person) -> None:
     assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 204
     path = f"{FACTORS}/passkeys/{app_user.passkey_id}"
     assert (await app_user.delete(path)).status_code == 409
+
+
+async def test_a_lost_app_is_replaced_by_another(app_user: Person) -> None:
+    await app_user.log_in("recovery_code")
+    await app_user.add_app()
+    await app_user.log_in("totp")
+    assert (await app_user.get(f"{AUTH}/me")).status_code == 200
+
+
+async def test_a_lost_passkey_is_replaced_by_another(passkey_user: Person) -> None:
+    lost = passkey_user.passkey_id
+    await passkey_user.log_in("recovery_code")
+    passkey_user.passkey = Authenticator()
+    await passkey_user.add_passkey()
+    assert (await passkey_user.delete(f"{FACTORS}/passkeys/{lost}")).status_code == 204
+    passkey_user.use_token(await log_in_with_passkey(passkey_user))
+    assert (await passkey_user.get(f"{AUTH}/me")).status_code == 200
 
 
 async def test_a_session_from_before_the_factor_cannot_add_another(

@@ -89,12 +89,23 @@ async def test_a_new_enrolment_replaces_an_unconfirmed_one(person: Person) -> No
     assert (await person.post(f"{FACTORS}/totp/confirm", of_second)).status_code == 200
 
 
-async def test_a_confirmed_app_is_not_replaced(app_user: Person) -> None:
-    response = await app_user.post(f"{FACTORS}/totp")
-    assert response.status_code == 409
-    assert "remove it first" in response.json()["detail"]
+async def test_a_new_app_replaces_the_old_one_once_it_is_confirmed(app_user: Person) -> None:
+    old = app_user.secret
+    new = (await app_user.post(f"{FACTORS}/totp")).json()["secret"]
+    await app_user.log_in("totp")
+    app_user.clock.forward(30)
+    of_old = {"code": app_user.code()}
+    assert (await app_user.post(f"{FACTORS}/totp/confirm", of_old)).status_code == 422
+    app_user.secret = new
     response = await app_user.post(f"{FACTORS}/totp/confirm", {"code": app_user.code()})
-    assert response.status_code == 422
+    assert response.status_code == 200
+    assert response.json()["recovery_codes"] is None
+    app_user.clock.forward(30)
+    for secret, status in [(old, 401), (new, 200)]:
+        code = pyotp.TOTP(secret).at(app_user.clock.now)
+        challenge = await app_user.start_login()
+        response = await app_user.finish_login(challenge, method="totp", code=code)
+        assert response.status_code == status
 
 
 async def test_the_secret_is_encrypted_at_rest(

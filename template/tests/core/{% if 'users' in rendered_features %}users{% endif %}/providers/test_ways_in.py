@@ -6,17 +6,18 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import update
 
 from app.core.database import SessionFactory
 from app.core.users.factors.settings import get_factor_settings
-from app.core.users.models import UserAccount, UserIdentity
-from app.core.users.passwords.hashes import get_password_hasher
+from app.core.users.models import UserIdentity
 from tests.conftest import connect
-from tests.core.users.conftest import AUTH, PASSWORD
+from tests.core.auth.callers import Authorize
+from tests.core.jobs.fixtures import JobRunner
+from tests.core.users.conftest import ADA, AUTH, PASSWORD, FollowLink
 from tests.core.users.factors.authenticator import Authenticator
 from tests.core.users.factors.conftest import FACTORS
-from tests.core.users.providers.browser import IDENTITIES, Browser
+from tests.core.users.providers.browser import Browser
+from tests.core.users.providers.test_identities import set_password, unlink
 
 
 @pytest.fixture
@@ -60,36 +61,30 @@ async def use_only(browser: Browser, passkey: Authenticator) -> str:
     """Make a new passkey the only way in, and return its id."""
     key = await add_passkey(browser, passkey)
     assert await log_in_by_passkey(browser, passkey) == 204
-    assert (await unlink(browser)).status_code == 204
+    assert (await unlink_one(browser)).status_code == 204
     return key
 
 
-async def unlink(browser: Browser) -> httpx2.Response:
+async def unlink_one(browser: Browser) -> httpx2.Response:
     """Unlink the one identity."""
     [identity] = await browser.identities()
-    return await browser.client.post(f"{IDENTITIES}/{identity['id']}/unlink", json={})
+    return await unlink(browser, identity["id"])
 
 
 async def remove(browser: Browser, key: str) -> httpx2.Response:
     return await browser.client.delete(f"{FACTORS}/passkeys/{key}")
 
 
-async def set_password(sessions: SessionFactory) -> None:
-    hashed = await get_password_hasher().hash(PASSWORD)
-    async with sessions.begin() as session:
-        await session.execute(update(UserAccount).values(password_hash=hashed))
-
-
 async def test_a_passkey_that_has_logged_in_alone_is_a_way_in(browser: Browser) -> None:
     passkey = Authenticator()
     await add_passkey(browser, passkey)
     # Nobody knows yet whether its device finds it without an address, and verifies its user.
-    response = await unlink(browser)
+    response = await unlink_one(browser)
     assert response.status_code == 409
     assert "only way to log in" in response.json()["detail"]
     assert len(await browser.identities()) == 1
     assert await log_in_by_passkey(browser, passkey) == 204
-    assert (await unlink(browser)).status_code == 204
+    assert (await unlink_one(browser)).status_code == 204
     browser.client.cookies.clear()
     assert await log_in_by_passkey(browser, passkey) == 204
 
@@ -105,7 +100,7 @@ async def test_a_passkey_that_does_not_verify_its_user_is_no_way_in(browser: Bro
     credential = passkey.get(options.json())
     body = {"challenge": challenge, "method": "passkey", "credential": credential}
     assert (await browser.client.post(path, json=body)).status_code == 204
-    assert (await unlink(browser)).status_code == 409
+    assert (await unlink_one(browser)).status_code == 409
 
 
 async def test_the_last_passkey_stays(browser: Browser, session_factory: SessionFactory) -> None:
@@ -129,6 +124,46 @@ async def test_the_ways_into_other_accounts_do_not_count(app: FastAPI, browser: 
         await add_passkey(other, passkey)
         assert await log_in_by_passkey(other, passkey) == 204
     assert (await remove(browser, key)).status_code == 409
+
+
+async def test_whoever_had_only_passkeys_sets_a_password_after_a_reset_of_the_factors(
+    browser: Browser, authorize: Authorize, follow_link: FollowLink, jobs: JobRunner
+) -> None:
+    passkey = Authenticator()
+    await use_only(browser, passkey)
+    path = f"/api/v1/users/{(await browser.me())['id']}/second-factors"
+    browser.client.cookies.clear()
+    administrator = await authorize("user:write")
+    assert (await browser.client.delete(path, headers=administrator)).status_code == 204
+    assert await log_in_by_passkey(browser, passkey) == 401
+    await jobs.run()
+    await browser.client.post(f"{AUTH}/forgot-password", json={"email": ADA})
+    body = {"token": await follow_link(), "password": PASSWORD}
+    assert (await browser.client.post(f"{AUTH}/reset-password", json=body)).status_code == 204
+    credentials = {"email": ADA, "password": PASSWORD}
+    response = await browser.client.post(f"{AUTH}/login", json=credentials)
+    assert (response.status_code, response.json()["challenge"]) == (200, None)
+
+
+async def test_a_lost_factor_does_not_hinder_a_new_password_before_the_reset(
+    browser: Browser, authorize: Authorize, follow_link: FollowLink, jobs: JobRunner
+) -> None:
+    """The order for an owner whose password somebody else may know."""
+    user_id = (await browser.me())["id"]
+    await add_passkey(browser, Authenticator())
+    browser.client.cookies.clear()
+    await jobs.run()
+    await browser.client.post(f"{AUTH}/forgot-password", json={"email": ADA})
+    body = {"token": await follow_link(), "password": PASSWORD}
+    assert (await browser.client.post(f"{AUTH}/reset-password", json=body)).status_code == 204
+    credentials = {"email": ADA, "password": PASSWORD}
+    response = await browser.client.post(f"{AUTH}/login", json=credentials)
+    assert response.json()["second_factors"] == ["passkey", "recovery_code"]
+    administrator = await authorize("user:write")
+    path = f"/api/v1/users/{user_id}/second-factors"
+    assert (await browser.client.delete(path, headers=administrator)).status_code == 204
+    response = await browser.client.post(f"{AUTH}/login", json=credentials)
+    assert (response.status_code, response.json()["challenge"]) == (200, None)
 
 
 async def test_of_two_passkeys_one_that_logs_in_alone_stays(browser: Browser) -> None:
@@ -161,7 +196,7 @@ async def test_a_passkey_of_a_former_domain_is_no_way_in(
     key = await add_passkey(browser, passkey)
     assert await log_in_by_passkey(browser, passkey) == 204
     set_domain("example.com")
-    assert (await unlink(browser)).status_code == 409
+    assert (await unlink_one(browser)).status_code == 409
     assert await log_in_by_passkey(browser, passkey) == 401
     # With the identity, nothing needs it.
     assert (await remove(browser, key)).status_code == 204

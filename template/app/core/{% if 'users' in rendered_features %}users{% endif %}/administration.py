@@ -106,8 +106,10 @@ class UserAdministration:
         return account
 
     async def end_sessions(self, key: UUID) -> None:
+        """End the sessions and the links of an account."""
         account = await self._get_for_change(key)
         await end_sessions(self.session, key)
+        await delete_tokens(self.session, account)
         self._audit("user's sessions ended", account)
 
     async def reset_second_factors(self, key: UUID) -> None:

@@ -48,13 +48,15 @@ class OwnAccount:
         )
 
     async def end_all_sessions(self, throttle: Throttle, password: str | None) -> None:
-        """End all sessions, also the caller's.
+        """End all sessions, also the caller's, and all links.
 
         Raises what `confirm_with_one_factor` and `lock_own_account` raise.
         """
         await confirm_with_one_factor(throttle, self.principal, await self.get(), password)
-        await lock_own_account(self.session, self.principal)
+        account = await lock_own_account(self.session, self.principal)
         await end_sessions(self.session, self.user_id)
+        # Whoever took over a session may have asked for one to a new address.
+        await delete_tokens(self.session, account)
         audit_after_commit(self.session, "all sessions ended", user_id=self.principal.id)
 
     async def deactivate(self, throttle: Throttle, password: str | None) -> None:

@@ -1,6 +1,7 @@
 """Links in mails, and what happens to their accounts while the mails are sent."""
 
 import asyncio
+from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.core.users.accounts import lock_account
 from app.core.users.jobs import send_invitation, send_reset_link, send_sign_up_link
 from app.core.users.models import UserAccount, UserThrottle, UserToken
 from app.core.users.one_time_tokens import delete_tokens
+from app.manage_users import end
 from tests.core.auth.callers import Authorize
 from tests.core.jobs.fixtures import JobRunner
 from tests.core.users.conftest import (
@@ -186,3 +188,50 @@ async def test_a_deactivation_ends_links_that_were_not_sent_even_if_it_is_undone
         assert response.status_code == 200
     await jobs.run()
     assert {mail.to for mail in mails} == {ADA}
+
+
+async def end_by_the_owner(
+    client: httpx2.AsyncClient, _account: UserAccount, _authorize: Authorize, _: SessionFactory
+) -> None:
+    assert (await client.post(f"{AUTH}/logout-everywhere", json={})).status_code == 204
+
+
+async def end_by_an_administrator(
+    client: httpx2.AsyncClient, account: UserAccount, authorize: Authorize, _: SessionFactory
+) -> None:
+    headers = await authorize("user:read", "user:write")
+    response = await client.delete(f"/api/v1/users/{account.id}/sessions", headers=headers)
+    assert response.status_code == 204
+
+
+async def end_by_an_operator(
+    _client: httpx2.AsyncClient, _account: UserAccount, _: Authorize, sessions: SessionFactory
+) -> None:
+    async with sessions.begin() as session:
+        await end(session, Namespace(email=ADA, all=False, api_keys=False))
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+@pytest.mark.parametrize("end_all", [end_by_the_owner, end_by_an_administrator, end_by_an_operator])
+async def test_the_end_of_all_sessions_ends_a_link_to_a_new_address(
+    client: httpx2.AsyncClient,
+    ada: UserAccount,
+    authorize: Authorize,
+    session_factory: SessionFactory,
+    jobs: JobRunner,
+    mails: list[Mail],
+    end_all: Callable[..., Awaitable[None]],
+    is_sent: bool,
+) -> None:
+    """Whoever took over a session may have asked for it."""
+    await ask_for_new_address(client)
+    if is_sent:
+        await jobs.run()
+    await end_all(client, ada, authorize, session_factory)
+    await jobs.run()
+    for mail in mails:
+        if mail.to == NEW_ADDRESS:
+            body = {"token": link_token(mail)}
+            assert (await client.post(f"{AUTH}/confirm-email", json=body)).status_code == 422
+    assert await tokens(session_factory) == []
+    assert [mail.to for mail in mails].count(NEW_ADDRESS) == is_sent

@@ -14,6 +14,7 @@ from sqlalchemy import URL, func, select
 from app.core.database import SessionFactory
 from app.core.models import utc_now
 from app.core.settings import PROJECT_ROOT
+from app.core.users.models import UserAccount
 from app.manage_users import ROLE, create_administrator, end, main
 from app.roles import ROLES
 from tests.core.users.conftest import ADA, AUTH, CREDENTIALS, PASSWORD, CreateAccount, load

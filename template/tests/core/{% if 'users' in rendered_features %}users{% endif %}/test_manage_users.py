@@ -166,13 +166,17 @@ def test_a_database_that_cannot_be_reached_is_named(empty_database: URL) -> None
     url = empty_database.set(database="/missing/database")
     done = run_python(url, "-m", "app.manage_users", "end-sessions", "--all")
     assert done.returncode == 1
-    [line] = done.stderr.splitlines()
-    assert line.startswith("DATABASE_URL: ")
+    # Sometimes beside one of a thread of aiosqlite that outlives the loop.
+    assert "DATABASE_URL: " in done.stderr
+    assert "sqlalchemy" not in done.stderr
 
 
 INTERRUPTED = """
 import asyncio, os, signal
 from app import manage_users
+
+# Ignored in the background of a shell.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def run(_):
     os.kill(os.getpid(), signal.SIGINT)

@@ -156,6 +156,7 @@ CHANGES: list[tuple[str, str, Any]] = [
     ("POST", "/deactivate", None),
     ("POST", "/activate", None),
     ("DELETE", "/sessions", None),
+    ("DELETE", "/second-factors", None),
 ]
 
 

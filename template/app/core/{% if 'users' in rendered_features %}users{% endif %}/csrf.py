@@ -42,7 +42,7 @@ def is_cross_site(connection: HTTPConnection) -> bool:
     site = connection.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site not in {"same-origin", "none"}
-    # Browsers from before 2023. Without either header, it is no browser.
+    # Browsers from before 2023. Without either header, it is not a browser.
     return origin is not None and origin.partition("://")[2] != connection.headers.get("Host")
 
 

@@ -48,8 +48,8 @@ async def send_email_change_link(
 ) -> None:
     """Send a link that gives an account a new address, unless that has an account already.
 
-    Nothing is sent if the links of the account have ended since: a new password ends what somebody
-    else may have asked for, also if the mail has to wait.
+    Nothing is sent if the links of the account have ended since: a new password ends what another
+    person may have requested, also if the mail has to wait.
     """
     account = await find_by_id(session, user_id)
     if account is None or account.link_generation != generation:

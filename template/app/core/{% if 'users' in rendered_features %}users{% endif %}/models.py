@@ -136,7 +136,7 @@ class UserThrottle(Base):
     __tablename__ = "user_throttle"
 
     key_hash: Mapped[str] = mapped_column(HASH, primary_key=True)
-    # Decreases with time, so it is no integer.
+    # Decreases with time, so it is not an integer.
     attempts: Mapped[float]
     retry_at: Mapped[datetime]
     updated_at: Mapped[datetime] = mapped_column(index=True)
@@ -202,7 +202,7 @@ class UserChallenge(Base):
 
     challenge_hash: Mapped[str] = mapped_column(HASH, primary_key=True)
     purpose: Mapped[str] = mapped_column(String(40))
-    # NULL for a login by a passkey, which tells the account.
+    # NULL for a login by a passkey, which identifies the account.
     user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("user_account.id", ondelete="CASCADE"), index=True
     )

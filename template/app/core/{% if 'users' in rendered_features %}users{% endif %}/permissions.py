@@ -1,4 +1,4 @@
-"""Scopes of those who administrate accounts."""
+"""Scopes of those who administer accounts."""
 
 READ = "user:read"
 WRITE = "user:write"

@@ -1,7 +1,7 @@
 """Sign-up and invitations: an account gets its password from whoever receives its mails.
 
-A password chosen before the address is verified could be that of an attacker, who enters somebody
-else's address and waits until they follow the link.
+A password chosen before the address is verified could be that of an attacker, who enters another
+person's address and waits until they follow the link.
 """
 
 from app.core.auth.audit import audit_after_commit

@@ -24,7 +24,7 @@ KEY = cast(Table, UserApiKey.__table__)
 
 
 def new_api_key() -> tuple[str, str]:
-    """Return a key such as `app_key_1f09c3d7_8Wb…` and its beginning, which is no secret."""
+    """Return a key such as `app_key_1f09c3d7_8Wb…` and its beginning, which is not secret."""
     prefix = f"{get_api_key_settings().prefix}_key_{secrets.token_hex(4)}"
     return new_token(f"{prefix}_"), prefix
 

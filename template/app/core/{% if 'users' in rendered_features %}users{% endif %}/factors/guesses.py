@@ -22,7 +22,7 @@ MAX_ATTEMPTS = 5
 # Wrong codes in a row after which the account accepts none: whoever enters them knows the password.
 # https://pages.nist.gov/800-63-4/sp800-63b.html#throttle
 MAX_FAILURES = 100
-# The numbers of wrong codes in a row of which the owner is told.
+# The numbers of wrong codes in a row after which the owner is notified.
 NOTICES = {5, 20, MAX_FAILURES}
 
 IS_VALID = (

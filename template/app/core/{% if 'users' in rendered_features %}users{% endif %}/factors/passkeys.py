@@ -56,7 +56,7 @@ async def record_use(
 ) -> bool:
     """Store the counter of a passkey; return False if it did not increase: it may be a copy.
 
-    A counter that is always 0 is none. `login_domain` is set if the passkey logs in alone.
+    A passkey whose counter is always 0 does not count. `login_domain` is set if the passkey logs in alone.
     """
     increases = or_(PASSKEY.c.sign_count < sign_count, PASSKEY.c.sign_count + sign_count == 0)
     statement = (

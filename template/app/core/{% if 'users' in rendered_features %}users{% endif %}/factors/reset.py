@@ -1,4 +1,4 @@
-"""Second factors that were lost: somebody else removes them, and tells the owner."""
+"""Lost second factors: others remove them, and the owner is notified."""
 
 from app.core.auth.audit import audit_after_commit
 from app.core.database import Session

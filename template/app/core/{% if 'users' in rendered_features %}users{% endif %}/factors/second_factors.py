@@ -48,7 +48,7 @@ async def second_factors(session: Session, account: UserAccount) -> list[str]:
 
 
 async def list_methods(session: Session, user_id: UUID) -> list[str]:
-    """Return the names of the factors of an account; recovery codes alone are none.
+    """Return the names of the factors of an account; recovery codes alone do not count.
 
     Starts no transaction, but reads in the one of the session, if there is one.
     """

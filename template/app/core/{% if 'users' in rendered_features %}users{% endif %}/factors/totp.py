@@ -26,7 +26,7 @@ TOTP = cast(Table, UserTOTP.__table__)
 
 
 async def start_totp(session: Session, user_id: UUID) -> str:
-    """Store a new secret and return it; it is no factor until `confirm_totp`.
+    """Store a new secret and return it; it is not a factor until `confirm_totp`.
 
     Raises MissingKeyError without a key to encrypt it with.
     """

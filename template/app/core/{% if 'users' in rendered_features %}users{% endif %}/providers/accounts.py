@@ -61,7 +61,7 @@ async def sign_up(session: Session, proven: ProvenIdentity, label: str) -> UserA
 
     An account that has the address already is never taken, however well the address is verified:
     a provider that confirms foreign addresses, or gives a former one to a new user, could take over
-    any account. Nor can somebody prepare the account of another: without following the link in a
+    any account. Nor can anyone prepare the account of another: without following the link in a
     mail to its address, nobody has one.
 
     Raises UnverifiedEmailError, EmailTakenError and SignUpDisabledError.

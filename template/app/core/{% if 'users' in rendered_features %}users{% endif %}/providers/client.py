@@ -97,7 +97,7 @@ class LoginProvider:
     async def _needs_email(self, claims: dict[str, Any], is_linked: IsLinked) -> bool:
         """Return whether the login depends on more than the subject.
 
-        A provider without a working endpoint for user info then locks out nobody else.
+        An endpoint for user info that fails then locks out no others.
         """
         settings = self.settings
         if settings.allowed_domains and settings.domain_claim not in claims:

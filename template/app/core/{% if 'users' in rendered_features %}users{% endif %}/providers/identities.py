@@ -51,7 +51,7 @@ class IdentityTakenError(ConflictError):
 async def find_identity(session: Session, proven: ProvenIdentity) -> StoredRow | None:
     """Return the linked identity or None, without a transaction.
 
-    Addresses are not compared: a provider may give one to somebody else, and users change theirs.
+    Addresses are not compared: a provider may give one to another person, and users change theirs.
     """
     wanted = {"wanted_issuer": proven.issuer, "wanted_subject": proven.subject}
     rows = await read_rows(session, FIND, wanted)

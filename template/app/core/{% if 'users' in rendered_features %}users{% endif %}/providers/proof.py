@@ -1,4 +1,4 @@
-"""The proof by a provider of who somebody is, which the same browser starts and finishes.
+"""The proof by a provider of who a user is, which the same browser starts and finishes.
 
 A page of the web application sends the browser to the provider, which returns it to another page
 of the web application; that sends code and state to the API, as pages of links in mails do.

@@ -59,7 +59,7 @@ def set_factors(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetVariables]:
 
 @dataclass
 class Person:
-    """Somebody with an account, a bearer token, and maybe an app and a passkey."""
+    """A person with an account, a bearer token, and maybe an app and a passkey."""
 
     client: httpx2.AsyncClient
     clock: Clock
@@ -151,7 +151,7 @@ CreatePerson: TypeAlias = Callable[..., Awaitable[Person]]
 def create_person(
     client: httpx2.AsyncClient, clock: Clock, create_account: CreateAccount
 ) -> CreatePerson:
-    """`await create_person("bob@example.com")` returns somebody who has logged in."""
+    """`await create_person("bob@example.com")` returns a person who has logged in."""
 
     async def create(email: str = ADA, **values: Any) -> Person:
         person = Person(client, clock, await create_account(email, **values))

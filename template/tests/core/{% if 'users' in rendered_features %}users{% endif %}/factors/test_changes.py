@@ -1,4 +1,4 @@
-"""Adding and removing factors needs a recent login with one, and is no secret to the owner."""
+"""Adding and removing factors needs a recent login with one, and the owner is notified."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -156,7 +156,7 @@ async def test_adding_a_factor_ends_half_finished_logins_with_the_password(
     assert response.status_code == 422
 
 
-async def test_the_owner_is_told_of_changes(app_user: Person, read_mail: ReadMail) -> None:
+async def test_the_owner_is_notified_of_changes(app_user: Person, read_mail: ReadMail) -> None:
     assert "authenticator app" in (await read_mail()).text
     # A stranger may have chosen its name.
     await app_user.add_passkey("https://evil.example")

@@ -241,10 +241,10 @@ async def test_a_challenge_ends_after_five_wrong_answers(app_user: Person) -> No
     assert response.status_code == 422
 
 
-async def test_the_owner_is_told_of_five_wrong_codes(
+async def test_the_owner_is_notified_of_five_wrong_codes(
     app_user: Person, jobs: JobRunner, mails: list[Mail]
 ) -> None:
-    """Also if they are spread over several logins: somebody knows the password."""
+    """Also if they are spread over several logins: another person knows the password."""
     await jobs.run()
     mails.clear()
     for _ in range(3):

@@ -201,7 +201,7 @@ async def test_the_app_of_another_account_is_no_factor(
     assert response.status_code == 401
 
 
-async def test_a_removed_app_is_no_factor(app_user: Person) -> None:
+async def test_a_removed_app_is_not_a_factor(app_user: Person) -> None:
     assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 204
     assert (await app_user.enter_password()).json()["second_factors"] == []
     assert (await app_user.delete(f"{FACTORS}/totp")).status_code == 404

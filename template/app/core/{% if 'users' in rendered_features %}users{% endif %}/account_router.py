@@ -10,15 +10,15 @@ from app.core.database import SessionDep
 from app.core.routing import APIRouter
 from app.core.users.cookies import delete_session_cookie, set_session_cookie
 from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep
-from app.core.users.email_change import EmailChange as EmailChangeService
+from app.core.users.email_change import EmailChange
 from app.core.users.own_account import OwnAccount
-from app.core.users.passwords.change import PasswordChange as PasswordChangeService
+from app.core.users.passwords.change import PasswordChange
 from app.core.users.schemas import (
-    Confirmation,
-    EmailChange,
+    ConfirmationRequest,
+    EmailChangeRequest,
     NewTokenResponse,
     OwnUserAccountRead,
-    PasswordChange,
+    PasswordChangeRequest,
 )
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
@@ -46,12 +46,12 @@ async def change_password(
     throttle: ThrottleDep,
     device: DeviceDep,
     cookie: CookieDep,
-    data: PasswordChange,
+    data: PasswordChangeRequest,
     request: Request,
     response: Response,
 ) -> NewTokenResponse:
     """Set a new password and end all sessions; the response starts a new one."""
-    service = PasswordChangeService(session, throttle)
+    service = PasswordChange(session, throttle)
     token = await service.change(
         caller, reveal(data.current_password), data.password.get_secret_value(), device
     )
@@ -63,10 +63,10 @@ async def change_password(
 
 @router.post("/change-email", status_code=202, response_class=Response)
 async def change_email(
-    session: SessionDep, caller: Caller, throttle: ThrottleDep, data: EmailChange
+    session: SessionDep, caller: Caller, throttle: ThrottleDep, data: EmailChangeRequest
 ) -> None:
     """Send a link to the new address; following it changes the address."""
-    service = EmailChangeService(session, throttle)
+    service = EmailChange(session, throttle)
     await service.start(caller, data.email, reveal(data.current_password))
 
 
@@ -75,7 +75,7 @@ async def deactivate(
     session: SessionDep,
     caller: Caller,
     throttle: ThrottleDep,
-    data: Confirmation,
+    data: ConfirmationRequest,
     response: Response,
 ) -> None:
     """Deactivate the caller's account; only administrators can activate it again."""
@@ -88,7 +88,7 @@ async def delete_account(
     session: SessionDep,
     caller: Caller,
     throttle: ThrottleDep,
-    data: Confirmation,
+    data: ConfirmationRequest,
     response: Response,
 ) -> None:
     """Delete the caller's account."""

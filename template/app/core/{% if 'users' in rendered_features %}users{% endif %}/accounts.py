@@ -1,19 +1,19 @@
 """Accounts, as services find and lock them."""
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import bindparam, select
 
 from app.core.auth.errors import UnauthorizedError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow, read_rows
 from app.core.models import utc_now
 from app.core.users.models import UserAccount
+from app.core.users.tables import ACCOUNTS
 
-TABLE = cast(Table, UserAccount.__table__)
-BY_EMAIL = select(TABLE).where(TABLE.c.email == bindparam("wanted"))
-BY_ID = select(TABLE).where(TABLE.c.id == bindparam("wanted"))
+BY_EMAIL = select(ACCOUNTS).where(ACCOUNTS.c.email == bindparam("wanted"))
+BY_ID = select(ACCOUNTS).where(ACCOUNTS.c.id == bindparam("wanted"))
 
 
 async def find_by_email(session: Session, email: str) -> StoredRow | None:

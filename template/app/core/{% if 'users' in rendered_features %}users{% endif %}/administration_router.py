@@ -14,7 +14,7 @@ from app.core.users import permissions
 from app.core.users.administration import UserAdministration
 from app.core.users.dependencies import RolesDep
 from app.core.users.models import UserAccount
-from app.core.users.schemas import Invitation, RolesUpdate, UserAccountRead, UserQuery
+from app.core.users.schemas import InvitationRequest, RolesUpdate, UserAccountRead, UserQuery
 
 router = APIRouter(prefix="/api/v1/users", tags=["user"])
 READ = [require(permissions.READ)]
@@ -33,7 +33,7 @@ Administration: TypeAlias = Annotated[UserAdministration, Depends(get_administra
 @router.post(
     "", summary="Invite a user", status_code=201, response_model=UserAccountRead, dependencies=WRITE
 )
-async def invite(users: Administration, data: Invitation, response: Response) -> UserAccount:
+async def invite(users: Administration, data: InvitationRequest, response: Response) -> UserAccount:
     """Create an account, and send a mail with a link that sets its password.
 
     With roles, it needs a recent login.

@@ -17,14 +17,15 @@ from app.core.database import SESSION, Session
 from app.core.models import utc_now
 from app.core.users.activity import record_use
 from app.core.users.api_keys.authentication import check_scope_is_required, key_principal
-from app.core.users.api_keys.keys import API_KEY
-from app.core.users.api_keys.lookup import API_KEYS
+from app.core.users.api_keys.keys import API_KEY_PATTERN
+from app.core.users.api_keys.lookup import API_KEY_LOOKUP
+from app.core.users.caller_session import CallerSession
 from app.core.users.csrf import reject_cross_site
 from app.core.users.methods import SecondFactorRequiredError, lacks_second_factor
 from app.core.users.request_cookies import read_cookie
 from app.core.users.roles import RoleScopes
 from app.core.users.session_lifetimes import has_ended, touch_interval, touch_session
-from app.core.users.session_lookup import SESSIONS
+from app.core.users.session_lookup import SESSION_LOOKUP
 from app.core.users.sessions import PREFIX
 from app.core.users.settings import get_users_settings
 from app.core.users.token_lookup import RowT, TokenLookup
@@ -57,7 +58,7 @@ class SessionAuthentication(Authentication):
         if token.startswith(PREFIX):
             return await identify_by_session(connection, token)
         # Browsers send cookies by themselves, which is for sessions only.
-        if API_KEY.fullmatch(token) and token != cookie_token(connection):
+        if API_KEY_PATTERN.fullmatch(token) and token != cookie_token(connection):
             return await identify_by_api_key(connection, token)
         raise invalid_credentials()
 
@@ -102,7 +103,7 @@ def cookie_token(connection: HTTPConnection) -> str:
 
 async def identify_by_session(connection: HTTPConnection, token: str) -> Principal:
     """Return the caller with this session; raises UnauthorizedError if it has ended."""
-    row = await _find(connection, SESSIONS, token)
+    row = await _find(connection, SESSION_LOOKUP, token)
     if row is None or row.deactivated_at or has_ended(row.last_seen_at, row.expires_at):
         raise invalid_credentials()
     if utc_now() - row.last_seen_at >= touch_interval(get_users_settings()):
@@ -110,19 +111,15 @@ async def identify_by_session(connection: HTTPConnection, token: str) -> Princip
     roles: RoleScopes = connection.app.state.role_scopes
     methods = tuple(row.methods.split())
     is_restricted = lacks_second_factor(methods)
-    claims = {
-        "session_id": row.session_id,
-        "authenticated_at": row.authenticated_at,
-        "methods": methods,
-        RESTRICTED: is_restricted,
-    }
+    own = CallerSession(row.session_id, row.authenticated_at, methods)
+    claims = {**own.to_claims(), RESTRICTED: is_restricted}
     scopes = frozenset() if is_restricted else roles.scopes(row.roles)
     return Principal(str(row.user_id), scopes, claims)
 
 
 async def identify_by_api_key(connection: HTTPConnection, key: str) -> Principal:
     """Return the caller with this key; raises UnauthorizedError if it has ended."""
-    row = await _find(connection, API_KEYS, key)
+    row = await _find(connection, API_KEY_LOOKUP, key)
     if row is None or row.deactivated_at or row.expires_at <= utc_now():
         raise invalid_credentials()
     return key_principal(connection, row)

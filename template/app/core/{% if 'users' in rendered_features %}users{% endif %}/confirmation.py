@@ -9,7 +9,7 @@ from app.core.auth.errors import ForbiddenError
 from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
 from app.core.models import utc_now
-from app.core.users.api_keys.authentication import SessionRequiredError
+from app.core.users.caller_session import require_session
 from app.core.users.factors.second_factors import list_methods
 from app.core.users.methods import has_second_factor
 from app.core.users.passwords.hashes import get_password_hasher
@@ -38,21 +38,13 @@ class WrongPasswordError(ForbiddenError):
         super().__init__("The current password is wrong.")
 
 
-def session_id(principal: Principal) -> UUID:
-    """Return the caller's session. Raises SessionRequiredError for a caller without one."""
-    found = principal.claims.get("session_id")
-    if not isinstance(found, UUID):
-        raise SessionRequiredError
-    return found
-
-
 async def require_recent_login(session: Session, principal: Principal) -> None:
     """Raise LoginRequiredError unless the caller has logged in recently, and completely.
 
     A session may be older than the second factor of its account: it has not proved it. Starts no
     transaction.
     """
-    session_id(principal)
+    require_session(principal)
     check_recent_login(principal, await list_methods(session, UUID(principal.id)))
 
 
@@ -62,10 +54,9 @@ def check_recent_login(principal: Principal, factors: Collection[str] = ()) -> N
     With the second factors of the account, as `list_methods` returns them, the login must have
     proved one.
     """
-    session_id(principal)
     limit = timedelta(seconds=get_users_settings().recent_login)
-    is_old = utc_now() - principal.claims["authenticated_at"] > limit
-    if is_old or (factors and not has_second_factor(principal.claims["methods"])):
+    is_old = utc_now() - require_session(principal).authenticated_at > limit
+    if is_old or (factors and not has_second_factor(require_session(principal).methods)):
         raise LoginRequiredError
 
 
@@ -99,9 +90,9 @@ async def confirm(
     Call it before the transaction of the request starts. Raises WrongPasswordError,
     LoginRequiredError, TooManyRequestsError and SessionRequiredError.
     """
-    session_id(principal)
+    require_session(principal)
     factors = await list_methods(session, account.id)
-    if password is None or factors or has_second_factor(principal.claims["methods"]):
+    if password is None or factors or has_second_factor(require_session(principal).methods):
         check_recent_login(principal, factors)
     if password is not None:
         await require_password(throttle, account, password)
@@ -115,7 +106,7 @@ async def confirm_with_one_factor(
     For what only takes access away: the owner of an account that somebody abuses has to be fast.
     Call it as `confirm`, whose errors it raises.
     """
-    session_id(principal)
+    require_session(principal)
     if password is None:
         check_recent_login(principal)
     else:

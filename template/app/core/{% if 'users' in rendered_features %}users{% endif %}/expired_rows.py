@@ -8,13 +8,17 @@ from sqlalchemy import ColumnElement, Table, delete, select
 
 from app.core.database import Session, read_rows
 from app.core.models import utc_now
-from app.core.users.api_keys.keys import KEY
-from app.core.users.factors.challenges import CHALLENGE
-from app.core.users.factors.totp import TOTP, is_unconfirmed
-from app.core.users.one_time_tokens import TABLE as TOKEN
-from app.core.users.providers.started_logins import TABLE as PROVIDER_LOGIN
-from app.core.users.session_lifetimes import SESSION, is_ended
-from app.core.users.throttling.counts import TABLE as COUNT
+from app.core.users.factors.totp import is_unconfirmed
+from app.core.users.session_lifetimes import is_ended
+from app.core.users.tables import (
+    API_KEYS,
+    CHALLENGES,
+    ONE_TIME_TOKENS,
+    PROVIDER_LOGINS,
+    SESSIONS,
+    THROTTLES,
+    TOTP_APPS,
+)
 from app.core.users.throttling.counts import is_forgotten
 
 Condition: TypeAlias = Callable[[], ColumnElement[bool]]
@@ -28,10 +32,13 @@ def is_past(table: Table) -> ColumnElement[bool]:
 
 
 CONDITIONS: dict[Table, Condition] = {
-    **{table: partial(is_past, table) for table in (TOKEN, CHALLENGE, KEY, PROVIDER_LOGIN)},
-    SESSION: is_ended,
-    TOTP: is_unconfirmed,
-    COUNT: is_forgotten,
+    **{
+        table: partial(is_past, table)
+        for table in (ONE_TIME_TOKENS, CHALLENGES, API_KEYS, PROVIDER_LOGINS)
+    },
+    SESSIONS: is_ended,
+    TOTP_APPS: is_unconfirmed,
+    THROTTLES: is_forgotten,
 }
 TABLES = {table.name: table for table in CONDITIONS}
 

@@ -12,11 +12,11 @@ from app.core.users.own_account import log_out
 from app.core.users.passwords.login import LoginResult, PasswordLogin
 from app.core.users.passwords.reset import PasswordReset
 from app.core.users.schemas import (
-    EmailOnly,
-    Login,
+    EmailRequest,
+    LoginRequest,
     LoginResponse,
-    TokenAndPassword,
-    TokenOnly,
+    NewPasswordRequest,
+    TokenRequest,
     TokenResponse,
 )
 from app.core.users.sign_up import SignUp
@@ -29,19 +29,19 @@ router = APIRouter(
 
 
 @router.post("/sign-up", status_code=202, response_class=Response)
-async def sign_up(session: SessionDep, throttle: ThrottleDep, data: EmailOnly) -> None:
+async def sign_up(session: SessionDep, throttle: ThrottleDep, data: EmailRequest) -> None:
     """Send a mail with a link that verifies the address and creates the account."""
     await SignUp(session).start(data.email, throttle)
 
 
 @router.post("/verify-email", status_code=204)
-async def verify_email(session: SessionDep, data: TokenAndPassword) -> None:
+async def verify_email(session: SessionDep, data: NewPasswordRequest) -> None:
     """Create the account of the link in a mail, with a password."""
     await SignUp(session).finish(data.token.get_secret_value(), data.password.get_secret_value())
 
 
 @router.post("/accept-invitation", status_code=204)
-async def accept_invitation(session: SessionDep, data: TokenAndPassword) -> None:
+async def accept_invitation(session: SessionDep, data: NewPasswordRequest) -> None:
     """Set the password of the account that an administrator has created."""
     sign_up = SignUp(session)
     await sign_up.accept_invitation(data.token.get_secret_value(), data.password.get_secret_value())
@@ -53,7 +53,7 @@ async def login(
     throttle: ThrottleDep,
     device: DeviceDep,
     tokens: TokensDep,
-    data: Login,
+    data: LoginRequest,
     response: Response,
 ) -> LoginResult:
     """Log in with a password; the response sets a cookie, unless a second factor has to follow."""
@@ -66,7 +66,11 @@ async def login(
 
 @router.post("/token", response_model=TokenResponse)
 async def create_token(
-    session: SessionDep, throttle: ThrottleDep, device: DeviceDep, bearer: BearerDep, data: Login
+    session: SessionDep,
+    throttle: ThrottleDep,
+    device: DeviceDep,
+    bearer: BearerDep,
+    data: LoginRequest,
 ) -> LoginResult:
     """Log in with a password; the response has a bearer token, for clients without cookies."""
     service = PasswordLogin(session, throttle)
@@ -81,14 +85,14 @@ async def logout(session: SessionDep, tokens: TokensDep, response: Response) -> 
 
 
 @router.post("/forgot-password", status_code=202, response_class=Response)
-async def forgot_password(session: SessionDep, throttle: ThrottleDep, data: EmailOnly) -> None:
+async def forgot_password(session: SessionDep, throttle: ThrottleDep, data: EmailRequest) -> None:
     """Send a mail with a link that sets a new password, if the address has an account."""
     await PasswordReset(session, throttle).start(data.email)
 
 
 @router.post("/reset-password", status_code=204)
 async def reset_password(
-    session: SessionDep, throttle: ThrottleDep, data: TokenAndPassword
+    session: SessionDep, throttle: ThrottleDep, data: NewPasswordRequest
 ) -> None:
     """Set the password of the account of a link, and end all of its sessions."""
     reset = PasswordReset(session, throttle)
@@ -96,6 +100,6 @@ async def reset_password(
 
 
 @router.post("/confirm-email", status_code=204)
-async def confirm_email(session: SessionDep, throttle: ThrottleDep, data: TokenOnly) -> None:
+async def confirm_email(session: SessionDep, throttle: ThrottleDep, data: TokenRequest) -> None:
     """Change the address of the account of a link to the one that received it."""
     await EmailChange(session, throttle).finish(data.token.get_secret_value())

@@ -2,16 +2,17 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Table, bindparam, delete, select
+from sqlalchemy import bindparam, delete, select
 
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ErrorDetail, InvalidError
 from app.core.models import utc_now
+from app.core.users.affected_rows import affected_rows
 from app.core.users.factors.challenges import delete_challenges
 from app.core.users.models import UserAccount, UserToken
+from app.core.users.tables import ONE_TIME_TOKENS
 from app.core.users.tokens import hash_token, new_token
 
 
@@ -24,14 +25,13 @@ class Purpose(StrEnum):
     EMAIL_CHANGE = "email_change"
 
 
-TABLE = cast(Table, UserToken.__table__)
 IS_VALID = (
-    TABLE.c.token_hash == bindparam("hashed"),
-    TABLE.c.purpose == bindparam("wanted"),
-    TABLE.c.expires_at > bindparam("now"),
+    ONE_TIME_TOKENS.c.token_hash == bindparam("hashed"),
+    ONE_TIME_TOKENS.c.purpose == bindparam("wanted"),
+    ONE_TIME_TOKENS.c.expires_at > bindparam("now"),
 )
-FIND = select(TABLE.c.user_id, TABLE.c.email).where(*IS_VALID)
-USE = delete(TABLE).where(*IS_VALID)
+FIND = select(ONE_TIME_TOKENS.c.user_id, ONE_TIME_TOKENS.c.email).where(*IS_VALID)
+USE = delete(ONE_TIME_TOKENS).where(*IS_VALID)
 
 
 class InvalidTokenError(InvalidError):
@@ -50,8 +50,14 @@ async def store_token(
 
     It is that of the same account or, without an account, of the same address.
     """
-    of_owner = TABLE.c.email == email if user_id is None else TABLE.c.user_id == user_id
-    await session.execute(delete(TABLE).where(of_owner, TABLE.c.purpose == purpose))
+    of_owner = (
+        ONE_TIME_TOKENS.c.email == email
+        if user_id is None
+        else ONE_TIME_TOKENS.c.user_id == user_id
+    )
+    await session.execute(
+        delete(ONE_TIME_TOKENS).where(of_owner, ONE_TIME_TOKENS.c.purpose == purpose)
+    )
     row = UserToken(
         token_hash=hash_token(token),
         purpose=purpose,
@@ -80,8 +86,7 @@ async def find_token(session: Session, token: str, purpose: Purpose) -> StoredRo
 
 async def use_token(session: Session, token: str, purpose: Purpose) -> None:
     """Delete a token in a transaction: of parallel uses, one wins. Raises InvalidTokenError."""
-    result = await session.execute(USE, _parameters(token, purpose))
-    if cast(CursorResult[tuple[()]], result).rowcount != 1:
+    if await affected_rows(session, USE, _parameters(token, purpose)) != 1:
         raise InvalidTokenError
 
 
@@ -96,5 +101,5 @@ async def delete_tokens(session: Session, account: UserAccount) -> None:
     """
     account.link_generation += 1
     await session.flush()
-    await session.execute(delete(TABLE).where(TABLE.c.user_id == account.id))
+    await session.execute(delete(ONE_TIME_TOKENS).where(ONE_TIME_TOKENS.c.user_id == account.id))
     await delete_challenges(session, account.id)

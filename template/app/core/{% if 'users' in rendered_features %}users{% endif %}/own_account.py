@@ -11,12 +11,8 @@ from app.core.models import utc_now
 from app.core.users.account_locks import lock_own_account
 from app.core.users.accounts import find_own
 from app.core.users.api_keys.keys import revoke_api_keys
-from app.core.users.confirmation import (
-    check_recent_login,
-    confirm,
-    confirm_with_one_factor,
-    session_id,
-)
+from app.core.users.caller_session import require_session
+from app.core.users.confirmation import check_recent_login, confirm, confirm_with_one_factor
 from app.core.users.jobs import send_notice
 from app.core.users.one_time_tokens import delete_tokens
 from app.core.users.sessions import end_session, end_sessions, list_sessions
@@ -33,13 +29,13 @@ class OwnAccount:
         return await find_own(self.session, self.principal)
 
     async def list_sessions(self) -> list[StoredRow]:
-        session_id(self.principal)
+        require_session(self.principal)
         return await list_sessions(self.session, self.user_id)
 
     async def end_session(self, key: UUID) -> None:
         """End one session. Raises NotFoundError for that of another account, and
         LoginRequiredError unless it is the caller's, or their login is recent."""
-        if key != session_id(self.principal):
+        if key != require_session(self.principal).id:
             check_recent_login(self.principal)
         if not await end_sessions(self.session, self.user_id, ids=[key]):
             raise NotFoundError("session", key)

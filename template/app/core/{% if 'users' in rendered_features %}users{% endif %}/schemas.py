@@ -45,44 +45,44 @@ Roles: TypeAlias = Annotated[
 ]
 
 
-class EmailOnly(WriteSchema):
+class EmailRequest(WriteSchema):
     email: Email
 
 
-class Login(WriteSchema):
+class LoginRequest(WriteSchema):
     email: Email
     password: Password
 
 
-class TokenAndPassword(WriteSchema):
+class NewPasswordRequest(WriteSchema):
     """The token of a link, and the new password."""
 
     token: Token
     password: Password
 
 
-class TokenOnly(WriteSchema):
+class TokenRequest(WriteSchema):
     token: Token
 
 
-class PasswordChange(WriteSchema):
+class PasswordChangeRequest(WriteSchema):
     current_password: Password | None = Field(
         default=None, description="Required if the account has a password"
     )
     password: Password = Field(description="The new password")
 
 
-class Confirmation(WriteSchema):
+class ConfirmationRequest(WriteSchema):
     current_password: Password | None = Field(
         default=None, description="Required unless the login is recent"
     )
 
 
-class EmailChange(Confirmation):
+class EmailChangeRequest(ConfirmationRequest):
     email: Email = Field(description="The new address")
 
 
-class Invitation(WriteSchema):
+class InvitationRequest(WriteSchema):
     email: Email
     roles: Roles = Field(default_factory=list)
 

@@ -1,17 +1,15 @@
 """When sessions end by themselves, and how their use is recorded."""
 
 from datetime import datetime, timedelta
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, or_, update
+from sqlalchemy import ColumnElement, or_, update
 
 from app.core.database import SessionFactory
 from app.core.models import utc_now
-from app.core.users.models import UserSession
 from app.core.users.settings import UsersSettings, get_users_settings
+from app.core.users.tables import SESSIONS
 
-SESSION = cast(Table, UserSession.__table__)
 # A session that was used is written again after this part of the idle time.
 TOUCH_INTERVALS = 10
 
@@ -32,11 +30,11 @@ async def touch_session(sessions: SessionFactory, session_id: UUID) -> None:
     """Record that a session was used, in a transaction of its own."""
     now = utc_now()
     statement = (
-        update(SESSION)
+        update(SESSIONS)
         # Another request may have been faster.
         .where(
-            SESSION.c.id == session_id,
-            SESSION.c.last_seen_at <= now - touch_interval(get_users_settings()),
+            SESSIONS.c.id == session_id,
+            SESSIONS.c.last_seen_at <= now - touch_interval(get_users_settings()),
         )
         .values(last_seen_at=now)
     )
@@ -48,4 +46,4 @@ def is_ended() -> ColumnElement[bool]:
     """Return the condition for rows of sessions that have ended by themselves."""
     now = utc_now()
     idle = timedelta(seconds=get_users_settings().session_idle)
-    return or_(SESSION.c.expires_at <= now, SESSION.c.last_seen_at <= now - idle)
+    return or_(SESSIONS.c.expires_at <= now, SESSIONS.c.last_seen_at <= now - idle)

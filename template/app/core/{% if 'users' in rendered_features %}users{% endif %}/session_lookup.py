@@ -1,16 +1,13 @@
 """The sessions of tokens."""
 
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, Table, bindparam, select
+from sqlalchemy import Select, bindparam, select
 
-from app.core.users.models import UserAccount, UserSession
+from app.core.users.tables import ACCOUNTS, SESSIONS
 from app.core.users.token_lookup import TokenLookup
-
-SESSION = cast(Table, UserSession.__table__)
-ACCOUNT = cast(Table, UserAccount.__table__)
 
 
 class SessionRow(NamedTuple):
@@ -28,12 +25,12 @@ class SessionRow(NamedTuple):
 
 # In the order of SessionRow.
 COLUMNS = (
-    *(SESSION.c.id, SESSION.c.user_id, SESSION.c.authenticated_at, SESSION.c.methods),
-    *(SESSION.c.last_seen_at, SESSION.c.expires_at, ACCOUNT.c.roles, ACCOUNT.c.deactivated_at),
+    *(SESSIONS.c.id, SESSIONS.c.user_id, SESSIONS.c.authenticated_at, SESSIONS.c.methods),
+    *(SESSIONS.c.last_seen_at, SESSIONS.c.expires_at, ACCOUNTS.c.roles, ACCOUNTS.c.deactivated_at),
 )
 FIND: Select[*tuple[Any, ...]] = (
     select(*COLUMNS)
-    .join(ACCOUNT, ACCOUNT.c.id == SESSION.c.user_id)
-    .where(SESSION.c.token_hash == bindparam("token_hash"))
+    .join(ACCOUNTS, ACCOUNTS.c.id == SESSIONS.c.user_id)
+    .where(SESSIONS.c.token_hash == bindparam("token_hash"))
 )
-SESSIONS = TokenLookup(SessionRow, FIND)
+SESSION_LOOKUP = TokenLookup(SessionRow, FIND)

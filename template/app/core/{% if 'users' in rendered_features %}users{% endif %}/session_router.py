@@ -9,11 +9,11 @@ from app.core.auth.requirements import Caller
 from app.core.database import SessionDep
 from app.core.routing import APIRouter
 from app.core.users.account_router import reveal
-from app.core.users.confirmation import session_id
+from app.core.users.caller_session import require_session
 from app.core.users.cookies import delete_session_cookie
 from app.core.users.dependencies import ThrottleDep
 from app.core.users.own_account import OwnAccount
-from app.core.users.schemas import Confirmation, UserSessionRead
+from app.core.users.schemas import ConfirmationRequest, UserSessionRead
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 async def list_sessions(session: SessionDep, caller: Caller) -> list[dict[str, Any]]:
     """Return the caller's sessions, the last one used first."""
     rows = await OwnAccount(session, caller).list_sessions()
-    current = session_id(caller)
+    current = require_session(caller).id
     return [{**row._mapping, "is_current": row.id == current} for row in rows]
 
 
@@ -37,7 +37,7 @@ async def logout_everywhere(
     session: SessionDep,
     caller: Caller,
     throttle: ThrottleDep,
-    data: Confirmation,
+    data: ConfirmationRequest,
     response: Response,
 ) -> None:
     """End all sessions of the caller, including that of the request."""

@@ -3,16 +3,17 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Table, bindparam, delete, select
+from sqlalchemy import bindparam, delete, select
 
 from app.core.database import Session, StoredRow, read_rows
 from app.core.models import utc_now
+from app.core.users.affected_rows import affected_rows
 from app.core.users.models import UserSession
 from app.core.users.session_lifetimes import has_ended
 from app.core.users.settings import get_users_settings
+from app.core.users.tables import SESSIONS
 from app.core.users.tokens import hash_token, new_token
 
 PREFIX = "session_"
@@ -20,14 +21,13 @@ PREFIX = "session_"
 USER_AGENT_LENGTH = 200
 ADDRESS_LENGTH = 45
 
-SESSION = cast(Table, UserSession.__table__)
 LIST = (
     select(
-        *(SESSION.c.id, SESSION.c.user_agent, SESSION.c.address),
-        *(SESSION.c.created_at, SESSION.c.last_seen_at, SESSION.c.expires_at),
+        *(SESSIONS.c.id, SESSIONS.c.user_agent, SESSIONS.c.address),
+        *(SESSIONS.c.created_at, SESSIONS.c.last_seen_at, SESSIONS.c.expires_at),
     )
-    .where(SESSION.c.user_id == bindparam("wanted"))
-    .order_by(SESSION.c.last_seen_at.desc())
+    .where(SESSIONS.c.user_id == bindparam("wanted"))
+    .order_by(SESSIONS.c.last_seen_at.desc())
 )
 
 
@@ -75,10 +75,10 @@ def _printable(text: str) -> str:
 
 async def end_session(session: Session, token: str) -> UUID | None:
     """Delete the session with a token; return the id of its account, or None if there is none."""
-    of_token = SESSION.c.token_hash == hash_token(token)
-    user_id = await session.scalar(select(SESSION.c.user_id).where(of_token))
+    of_token = SESSIONS.c.token_hash == hash_token(token)
+    user_id = await session.scalar(select(SESSIONS.c.user_id).where(of_token))
     if user_id is not None:
-        await session.execute(delete(SESSION).where(of_token))
+        await session.execute(delete(SESSIONS).where(of_token))
     return user_id
 
 
@@ -92,7 +92,7 @@ async def end_sessions(
     session: Session, user_id: UUID, *, ids: Collection[UUID] | None = None
 ) -> int:
     """Delete the sessions of an account, all of them if `ids` is None; return their number."""
-    statement = delete(SESSION).where(SESSION.c.user_id == user_id)
+    statement = delete(SESSIONS).where(SESSIONS.c.user_id == user_id)
     if ids is not None:
-        statement = statement.where(SESSION.c.id.in_(ids))
-    return cast(CursorResult[Any], await session.execute(statement)).rowcount
+        statement = statement.where(SESSIONS.c.id.in_(ids))
+    return await affected_rows(session, statement)

@@ -5,18 +5,15 @@ mailbox, too, could never log in again.
 """
 
 from collections.abc import Collection
-from typing import cast
 
-from sqlalchemy import Table, exists, select
+from sqlalchemy import exists, select
 
 from app.core.database import Session
 from app.core.errors import ConflictError
 from app.core.users.factors.settings import passkey_domain
 from app.core.users.methods import PASSKEY, PASSWORD, PROVIDER
-from app.core.users.models import UserAccount, UserIdentity, UserPasskey
-
-IDENTITIES = cast(Table, UserIdentity.__table__)
-PASSKEYS = cast(Table, UserPasskey.__table__)
+from app.core.users.models import UserAccount
+from app.core.users.tables import IDENTITIES, PASSKEYS
 
 
 class OnlyWayInError(ConflictError):

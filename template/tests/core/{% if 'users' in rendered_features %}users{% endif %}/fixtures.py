@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from app.core.models import utc_now
-from app.core.users.api_keys.lookup import API_KEYS
+from app.core.users.api_keys.lookup import API_KEY_LOOKUP
 from app.core.users.models import UserAccount
-from app.core.users.session_lookup import SESSIONS
+from app.core.users.session_lookup import SESSION_LOOKUP
 from app.core.users.sessions import Device, start_session
 from tests.core.auth.callers import Authorize
 
@@ -48,5 +48,5 @@ def authorize(app: FastAPI) -> Authorize:
 @pytest.fixture
 def authentication_statements(engine: AsyncEngine) -> frozenset[str]:
     """The reads by which requests find their callers, which `statement_limit` does not count."""
-    lookups = (SESSIONS.statement, API_KEYS.statement)
+    lookups = (SESSION_LOOKUP.statement, API_KEY_LOOKUP.statement)
     return frozenset(str(statement.compile(dialect=engine.dialect)) for statement in lookups)

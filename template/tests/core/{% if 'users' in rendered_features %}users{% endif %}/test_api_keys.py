@@ -88,7 +88,7 @@ async def test_a_key_identifies_its_account(client: httpx2.AsyncClient, create: 
 async def test_scanners_for_secrets_can_recognize_keys(create: Create) -> None:
     created = await create()
     assert created["key"].startswith(created["prefix"] + "_")
-    assert keys.API_KEY.fullmatch(created["key"])
+    assert keys.API_KEY_PATTERN.fullmatch(created["key"])
     assert created["prefix"].startswith("app_key_")
 
 

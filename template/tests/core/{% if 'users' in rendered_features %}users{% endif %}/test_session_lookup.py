@@ -13,7 +13,7 @@ from app.core.database import SessionFactory, create_session_factory
 from app.core.models import utc_now
 from app.core.users import token_lookup
 from app.core.users.models import UserAccount
-from app.core.users.session_lookup import SESSIONS
+from app.core.users.session_lookup import SESSION_LOOKUP
 from app.core.users.sessions import Device, start_session
 from app.core.users.tokens import hash_token
 from tests.conftest import StatementLimit
@@ -44,9 +44,9 @@ async def test_drivers_find_what_sqlalchemy_finds(
     session_factory: SessionFactory, token_hash: str, statement_limit: StatementLimit
 ) -> None:
     with statement_limit(0):
-        found = await SESSIONS.find(session_factory, token_hash)
+        found = await SESSION_LOOKUP.find(session_factory, token_hash)
     async with session_factory() as session:
-        assert found == await SESSIONS.find_in(session, token_hash)
+        assert found == await SESSION_LOOKUP.find_in(session, token_hash)
     assert found is not None
     assert found.roles == ["a", "ü"]
 
@@ -55,20 +55,20 @@ async def test_unknown_sessions_are_not_found(
     session_factory: SessionFactory, statement_limit: StatementLimit
 ) -> None:
     with statement_limit(0):
-        assert await SESSIONS.find(session_factory, "unknown") is None
+        assert await SESSION_LOOKUP.find(session_factory, "unknown") is None
 
 
 async def test_sqlalchemy_repeats_what_a_driver_cannot_read(
     session_factory: SessionFactory, token_hash: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = await SESSIONS.find(session_factory, token_hash)
+    expected = await SESSION_LOOKUP.find(session_factory, token_hash)
 
     async def fail(*_: object) -> None:
         raise OSError("broken")
 
     monkeypatch.setattr(token_lookup, "fetch_row", fail)
     with structlog.testing.capture_logs() as logs:
-        assert await SESSIONS.find(session_factory, token_hash) == expected
+        assert await SESSION_LOOKUP.find(session_factory, token_hash) == expected
     [line] = logs
     assert (line["log_level"], line["error"], line["reason"]) == ("warning", "OSError", "broken")
 
@@ -76,20 +76,22 @@ async def test_sqlalchemy_repeats_what_a_driver_cannot_read(
 async def test_a_connection_that_was_lost_is_replaced(
     engine: AsyncEngine, session_factory: SessionFactory, token_hash: str
 ) -> None:
-    expected = await SESSIONS.find(session_factory, token_hash)
+    expected = await SESSION_LOOKUP.find(session_factory, token_hash)
     async with engine.connect() as connection:
         raw = await connection.get_raw_connection()
         closing = raw.driver_connection.close()  # type: ignore[union-attr]
         if asyncio.iscoroutine(closing):
             await closing
         await connection.invalidate()
-    assert await SESSIONS.find(session_factory, token_hash) == expected
+    assert await SESSION_LOOKUP.find(session_factory, token_hash) == expected
 
 
 async def test_parallel_lookups_leave_no_connection_behind(
     engine: AsyncEngine, session_factory: SessionFactory, token_hash: str
 ) -> None:
-    found = await asyncio.gather(*(SESSIONS.find(session_factory, token_hash) for _ in range(50)))
+    found = await asyncio.gather(
+        *(SESSION_LOOKUP.find(session_factory, token_hash) for _ in range(50))
+    )
     assert None not in found
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
@@ -97,7 +99,7 @@ async def test_parallel_lookups_leave_no_connection_behind(
 async def test_changes_of_other_transactions_are_seen_at_once(
     session_factory: SessionFactory, token_hash: str
 ) -> None:
-    assert await SESSIONS.find(session_factory, token_hash) is not None
+    assert await SESSION_LOOKUP.find(session_factory, token_hash) is not None
     async with session_factory.begin() as session:
         await session.execute(delete(UserAccount))
-    assert await SESSIONS.find(session_factory, token_hash) is None
+    assert await SESSION_LOOKUP.find(session_factory, token_hash) is None

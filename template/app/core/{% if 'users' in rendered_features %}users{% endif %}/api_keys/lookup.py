@@ -1,16 +1,13 @@
 """The API keys that requests send."""
 
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, Table, bindparam, select
+from sqlalchemy import Select, bindparam, select
 
-from app.core.users.models import UserAccount, UserApiKey
+from app.core.users.tables import ACCOUNTS, API_KEYS
 from app.core.users.token_lookup import TokenLookup
-
-KEY = cast(Table, UserApiKey.__table__)
-ACCOUNT = cast(Table, UserAccount.__table__)
 
 
 class ApiKeyRow(NamedTuple):
@@ -28,10 +25,16 @@ class ApiKeyRow(NamedTuple):
 # The columns in the order of ApiKeyRow.
 FIND: Select[*tuple[Any, ...]] = (
     select(
-        *(KEY.c.id, KEY.c.user_id, KEY.c.scopes, KEY.c.expires_at, KEY.c.last_used_at),
-        *(ACCOUNT.c.roles, ACCOUNT.c.deactivated_at),
+        *(
+            API_KEYS.c.id,
+            API_KEYS.c.user_id,
+            API_KEYS.c.scopes,
+            API_KEYS.c.expires_at,
+            API_KEYS.c.last_used_at,
+        ),
+        *(ACCOUNTS.c.roles, ACCOUNTS.c.deactivated_at),
     )
-    .join(ACCOUNT, ACCOUNT.c.id == KEY.c.user_id)
-    .where(KEY.c.key_hash == bindparam("token_hash"))
+    .join(ACCOUNTS, ACCOUNTS.c.id == API_KEYS.c.user_id)
+    .where(API_KEYS.c.key_hash == bindparam("token_hash"))
 )
-API_KEYS = TokenLookup(ApiKeyRow, FIND)
+API_KEY_LOOKUP = TokenLookup(ApiKeyRow, FIND)

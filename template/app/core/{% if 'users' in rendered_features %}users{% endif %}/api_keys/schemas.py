@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from app.core.users.schemas import Confirmation
+from app.core.users.schemas import ConfirmationRequest
 
 # One line: it is part of a mail.
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
@@ -18,7 +18,7 @@ Name = Annotated[
 Scope = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[!-~]+$")]
 
 
-class UserApiKeyCreate(Confirmation):
+class UserApiKeyCreate(ConfirmationRequest):
     name: Name
     scopes: list[Scope] = Field(
         min_length=1, max_length=100, description="Some of the caller's own scopes"

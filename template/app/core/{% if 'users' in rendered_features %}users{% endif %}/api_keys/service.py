@@ -14,12 +14,13 @@ from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundEr
 from app.core.models import utc_now
 from app.core.users.account_locks import lock_own_account
 from app.core.users.accounts import find_own
-from app.core.users.api_keys.keys import KEY, new_api_key, revoke_api_keys
+from app.core.users.api_keys.keys import new_api_key, revoke_api_keys
 from app.core.users.api_keys.schemas import UserApiKeyCreate
 from app.core.users.api_keys.settings import get_api_key_settings
 from app.core.users.confirmation import confirm
 from app.core.users.jobs import send_notice
 from app.core.users.models import UserApiKey
+from app.core.users.tables import API_KEYS
 from app.core.users.throttling.throttle import Throttle
 from app.core.users.tokens import hash_token
 
@@ -34,7 +35,9 @@ class ApiKeyService:
         self.user_id = UUID(caller.id)
 
     async def list_rows(self) -> list[StoredRow]:
-        statement = select(KEY).where(KEY.c.user_id == self.user_id).order_by(KEY.c.id)
+        statement = (
+            select(API_KEYS).where(API_KEYS.c.user_id == self.user_id).order_by(API_KEYS.c.id)
+        )
         return [*await read_rows(self.session, statement, {})]
 
     async def create(
@@ -89,7 +92,7 @@ class ApiKeyService:
         audit_after_commit(self.session, "all API keys revoked", number=number)
 
     async def _check_number(self) -> None:
-        mine = select(func.count()).select_from(KEY).where(KEY.c.user_id == self.user_id)
+        mine = select(func.count()).select_from(API_KEYS).where(API_KEYS.c.user_id == self.user_id)
         number = await self.session.scalar(mine)
         if cast(int, number) >= MAX_KEYS:
             raise ConflictError(f"The account has {MAX_KEYS} API keys; delete some first.")

@@ -5,18 +5,18 @@ guess a signature, and guesses of codes are counted in `app.core.users.factors.g
 """
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, delete
+from sqlalchemy import delete
 
 from app.core.database import Session
 from app.core.models import utc_now
+from app.core.users.affected_rows import affected_rows
 from app.core.users.factors.settings import get_factor_settings
 from app.core.users.models import UserChallenge
+from app.core.users.tables import CHALLENGES
 from app.core.users.tokens import hash_token
-
-CHALLENGE = cast(Table, UserChallenge.__table__)
 
 
 async def add_challenge(session: Session, challenge: str, purpose: str, **values: Any) -> None:
@@ -43,22 +43,21 @@ async def use_challenge(
 
     Not in a transaction of its own: a request that is retried after a deadlock needs it again.
     """
-    statement = delete(CHALLENGE).where(
-        CHALLENGE.c.challenge_hash == hash_token(challenge),
-        CHALLENGE.c.purpose == purpose,
-        CHALLENGE.c.user_id.is_not_distinct_from(user_id),
-        CHALLENGE.c.session_id.is_not_distinct_from(session_id),
-        CHALLENGE.c.expires_at > utc_now(),
+    statement = delete(CHALLENGES).where(
+        CHALLENGES.c.challenge_hash == hash_token(challenge),
+        CHALLENGES.c.purpose == purpose,
+        CHALLENGES.c.user_id.is_not_distinct_from(user_id),
+        CHALLENGES.c.session_id.is_not_distinct_from(session_id),
+        CHALLENGES.c.expires_at > utc_now(),
     )
-    result = await session.execute(statement)
-    return int(getattr(result, "rowcount", 0)) == 1
+    return await affected_rows(session, statement) == 1
 
 
 async def delete_challenges(
     session: Session, user_id: UUID, session_id: UUID | None = None
 ) -> None:
     """Invalidate the half-finished logins and ceremonies of an account, or those of a session."""
-    statement = delete(CHALLENGE).where(CHALLENGE.c.user_id == user_id)
+    statement = delete(CHALLENGES).where(CHALLENGES.c.user_id == user_id)
     if session_id is not None:
-        statement = statement.where(CHALLENGE.c.session_id == session_id)
+        statement = statement.where(CHALLENGES.c.session_id == session_id)
     await session.execute(statement)

@@ -10,7 +10,8 @@ from app.core.auth.principal import Principal
 from app.core.database import Session
 from app.core.errors import ConflictError
 from app.core.users.account_locks import lock_own_account
-from app.core.users.confirmation import check_recent_login, session_id
+from app.core.users.caller_session import require_session
+from app.core.users.confirmation import check_recent_login
 from app.core.users.factors.challenges import delete_challenges
 from app.core.users.factors.recovery_codes import delete_recovery_codes, replace_recovery_codes
 from app.core.users.factors.second_factors import list_methods
@@ -18,7 +19,8 @@ from app.core.users.factors.settings import get_factor_settings
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
 from app.core.users.models import UserAccount
-from app.core.users.sessions import SESSION, Device
+from app.core.users.sessions import Device
+from app.core.users.tables import SESSIONS
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,14 @@ class FactorChange:
     ) -> Added:
         """Start the session that replaces the caller's; `before` are the other factors."""
         codes = None if before else await replace_recovery_codes(self.session, account.id)
-        proved = dict.fromkeys([*self.principal.claims["methods"], method])
+        proved = dict.fromkeys([*require_session(self.principal).methods, method])
         await self._end_sessions(account, keeps_own=False)
         token = await complete_login(
             self.session,
             account,
             self.device,
             methods=[*proved],
-            authenticated_at=self.principal.claims["authenticated_at"],
+            authenticated_at=require_session(self.principal).authenticated_at,
         )
         audit_after_commit(
             self.session, "second factor added", user_id=self.principal.id, method=method
@@ -94,11 +96,11 @@ class FactorChange:
 
     async def _end_sessions(self, account: UserAccount, *, keeps_own: bool) -> None:
         """End the other sessions, unless they are kept, and the caller's, if it is replaced."""
-        own = SESSION.c.id == session_id(self.principal)
+        own = SESSIONS.c.id == require_session(self.principal).id
         ended = false() if self.keeps_sessions else not_(own)
         if not keeps_own:
             ended = or_(ended, own)
-        await self.session.execute(delete(SESSION).where(SESSION.c.user_id == account.id, ended))
+        await self.session.execute(delete(SESSIONS).where(SESSIONS.c.user_id == account.id, ended))
         if not self.keeps_sessions:
             # Those that know only the password.
             await delete_challenges(self.session, account.id)

@@ -1,19 +1,19 @@
 """Guesses of second factors: counted before they are checked, so that parallel ones count, too."""
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Update, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 
 from app.core.auth.errors import ForbiddenError
 from app.core.database import Session
 from app.core.errors import ErrorDetail, InvalidError
 from app.core.models import utc_now
-from app.core.users.accounts import TABLE as ACCOUNT
-from app.core.users.factors.challenges import CHALLENGE
-from app.core.users.factors.second_factors import LOGIN
+from app.core.users.affected_rows import affected_rows
+from app.core.users.factors.second_factors import SECOND_STEP
 from app.core.users.jobs import send_notice
 from app.core.users.models import UserAccount
+from app.core.users.tables import ACCOUNTS, CHALLENGES
 from app.core.users.throttling.throttle import Throttle
 from app.core.users.tokens import hash_token
 
@@ -26,22 +26,24 @@ MAX_FAILURES = 100
 NOTICES = {5, 20, MAX_FAILURES}
 
 IS_VALID = (
-    CHALLENGE.c.challenge_hash == bindparam("hashed"),
-    CHALLENGE.c.purpose == LOGIN,
-    CHALLENGE.c.expires_at > bindparam("now"),
-    CHALLENGE.c.attempts < MAX_ATTEMPTS,
+    CHALLENGES.c.challenge_hash == bindparam("hashed"),
+    CHALLENGES.c.purpose == SECOND_STEP,
+    CHALLENGES.c.expires_at > bindparam("now"),
+    CHALLENGES.c.attempts < MAX_ATTEMPTS,
 )
-COUNT = update(CHALLENGE).where(*IS_VALID).values(attempts=CHALLENGE.c.attempts + 1)
-FAILURES = select(ACCOUNT.c.code_failures).where(ACCOUNT.c.id == bindparam("wanted"))
+COUNT = update(CHALLENGES).where(*IS_VALID).values(attempts=CHALLENGES.c.attempts + 1)
+FAILURES = select(ACCOUNTS.c.code_failures).where(ACCOUNTS.c.id == bindparam("wanted"))
 # The number is in no representation of an account, whose version would have to change, too.
-UNCHANGED = {"updated_at": ACCOUNT.c.updated_at}
+UNCHANGED = {"updated_at": ACCOUNTS.c.updated_at}
 COUNT_FAILURE = (
-    update(ACCOUNT)
-    .where(ACCOUNT.c.id == bindparam("wanted"), ACCOUNT.c.code_failures < MAX_FAILURES)
-    .values(code_failures=ACCOUNT.c.code_failures + 1, **UNCHANGED)
+    update(ACCOUNTS)
+    .where(ACCOUNTS.c.id == bindparam("wanted"), ACCOUNTS.c.code_failures < MAX_FAILURES)
+    .values(code_failures=ACCOUNTS.c.code_failures + 1, **UNCHANGED)
 )
 FORGET_FAILURES = (
-    update(ACCOUNT).where(ACCOUNT.c.id == bindparam("wanted")).values(code_failures=0, **UNCHANGED)
+    update(ACCOUNTS)
+    .where(ACCOUNTS.c.id == bindparam("wanted"))
+    .values(code_failures=0, **UNCHANGED)
 )
 
 
@@ -76,7 +78,7 @@ async def count_guess(throttle: Throttle, challenge: str, user_id: UUID) -> int:
     wanted = {"wanted": user_id}
     async with throttle.sessions.begin() as session:
         # Locks the account first, as logins do.
-        if await _count_rows(session, COUNT_FAILURE, wanted) != 1:
+        if await affected_rows(session, COUNT_FAILURE, wanted) != 1:
             raise CodesBlockedError
         await _count(session, challenge)
         return await session.scalar(FAILURES, wanted) or 0
@@ -92,7 +94,7 @@ async def forgive_guesses(session: Session, throttle: Throttle, account: UserAcc
         await session.execute(FORGET_FAILURES, {"wanted": account.id})
 
 
-async def tell_owner(throttle: Throttle, user_id: UUID, failures: int) -> None:
+async def notify_owner(throttle: Throttle, user_id: UUID, failures: int) -> None:
     """Send a mail after some wrong codes in a row; no transaction may be open meanwhile."""
     if failures not in NOTICES:
         return
@@ -102,13 +104,8 @@ async def tell_owner(throttle: Throttle, user_id: UUID, failures: int) -> None:
 
 
 async def _count(session: Session, challenge: str) -> None:
-    if await _count_rows(session, COUNT, challenge_parameters(challenge)) != 1:
+    if await affected_rows(session, COUNT, challenge_parameters(challenge)) != 1:
         raise ChallengeEndedError
-
-
-async def _count_rows(session: Session, statement: Update, parameters: dict[str, Any]) -> int:
-    result = await session.execute(statement, parameters)
-    return cast(CursorResult[tuple[()]], result).rowcount
 
 
 def challenge_parameters(challenge: str) -> dict[str, Any]:

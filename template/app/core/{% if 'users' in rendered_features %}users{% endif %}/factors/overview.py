@@ -7,21 +7,22 @@ from sqlalchemy import bindparam, func, select
 
 from app.core.auth.principal import Principal
 from app.core.database import Session, read_rows
-from app.core.users.confirmation import session_id
+from app.core.users.caller_session import require_session
 from app.core.users.factors.passkeys import list_passkeys
-from app.core.users.factors.recovery_codes import CODE
 from app.core.users.factors.settings import get_factor_settings
-from app.core.users.factors.totp import TOTP
+from app.core.users.tables import RECOVERY_CODES, TOTP_APPS
 
-APP = select(TOTP.c.confirmed_at).where(
-    TOTP.c.user_id == bindparam("wanted"), TOTP.c.confirmed_at.is_not(None)
+APP = select(TOTP_APPS.c.confirmed_at).where(
+    TOTP_APPS.c.user_id == bindparam("wanted"), TOTP_APPS.c.confirmed_at.is_not(None)
 )
-CODES_LEFT = select(func.count().label("left")).where(CODE.c.user_id == bindparam("wanted"))
+CODES_LEFT = select(func.count().label("left")).where(
+    RECOVERY_CODES.c.user_id == bindparam("wanted")
+)
 
 
 async def get_overview(session: Session, principal: Principal) -> dict[str, Any]:
     """Return the caller's factors; raises SessionRequiredError for one without a session."""
-    session_id(principal)
+    require_session(principal)
     user_id = UUID(principal.id)
     apps = await read_rows(session, APP, {"wanted": user_id})
     codes = await read_rows(session, CODES_LEFT, {"wanted": user_id})

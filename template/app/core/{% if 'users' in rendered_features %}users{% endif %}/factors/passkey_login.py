@@ -7,7 +7,7 @@ from app.core.auth.errors import UnauthorizedError
 from app.core.database import Session
 from app.core.users.accounts import lock_account
 from app.core.users.factors.webauthn_ceremonies import (
-    LOGIN,
+    PASSKEY_LOGIN,
     CeremonyError,
     Options,
     finish_asserting,
@@ -37,14 +37,14 @@ class PasskeyLogin:
         Raises TooManyRequestsError.
         """
         await self.throttle.count_passkey_challenge()
-        return await start_asserting(self.session, LOGIN)
+        return await start_asserting(self.session, PASSKEY_LOGIN)
 
     async def finish(
         self, credential: Options, device: Device, replaces: Set[str] = frozenset()
     ) -> str:
         """Complete a login and return the token of its session; raises WrongPasskeyError."""
         try:
-            user_id = await finish_asserting(self.session, LOGIN, credential)
+            user_id = await finish_asserting(self.session, PASSKEY_LOGIN, credential)
         except CeremonyError as error:
             audit("login failed", method=PASSKEY, reason=str(error), address=device.address)
             raise WrongPasskeyError from None

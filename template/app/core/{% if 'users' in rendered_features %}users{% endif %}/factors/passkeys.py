@@ -2,23 +2,23 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import ConflictError, NotFoundError
 from app.core.models import utc_now
+from app.core.users.affected_rows import affected_rows
 from app.core.users.models import UserPasskey
+from app.core.users.tables import PASSKEYS
 
 MAX_PASSKEYS = 20
 
-PASSKEY = cast(Table, UserPasskey.__table__)
 LIST = (
-    select(*(PASSKEY.c.id, PASSKEY.c.name, PASSKEY.c.created_at, PASSKEY.c.last_used_at))
-    .where(PASSKEY.c.user_id == bindparam("user_id"))
-    .order_by(PASSKEY.c.id)
+    select(*(PASSKEYS.c.id, PASSKEYS.c.name, PASSKEYS.c.created_at, PASSKEYS.c.last_used_at))
+    .where(PASSKEYS.c.user_id == bindparam("user_id"))
+    .order_by(PASSKEYS.c.id)
 )
 
 
@@ -43,7 +43,7 @@ async def find_key(session: Session, credential_id: bytes) -> UserPasskey | None
 
 async def add_passkey(session: Session, passkey: UserPasskey) -> UserPasskey:
     """Insert a passkey; raises ConflictError for one too many."""
-    mine = select(func.count()).select_from(PASSKEY).where(PASSKEY.c.user_id == passkey.user_id)
+    mine = select(func.count()).select_from(PASSKEYS).where(PASSKEYS.c.user_id == passkey.user_id)
     if (await session.scalar(mine) or 0) >= MAX_PASSKEYS:
         raise ConflictError(f"An account can have {MAX_PASSKEYS} passkeys; delete one first.")
     session.add(passkey)
@@ -51,25 +51,25 @@ async def add_passkey(session: Session, passkey: UserPasskey) -> UserPasskey:
     return passkey
 
 
-async def record_use(
+async def store_sign_count(
     session: Session, passkey: UserPasskey, sign_count: int, login_domain: str | None
 ) -> bool:
     """Store the counter of a passkey; return False if it did not increase: it may be a copy.
 
-    A passkey whose counter is always 0 does not count. `login_domain` is set if the passkey logs in alone.
+    A passkey whose counter is always 0 does not count its uses. `login_domain` is set if the passkey
+    logs in alone.
     """
-    increases = or_(PASSKEY.c.sign_count < sign_count, PASSKEY.c.sign_count + sign_count == 0)
+    increases = or_(PASSKEYS.c.sign_count < sign_count, PASSKEYS.c.sign_count + sign_count == 0)
     statement = (
-        update(PASSKEY)
-        .where(PASSKEY.c.id == passkey.id, increases)
+        update(PASSKEYS)
+        .where(PASSKEYS.c.id == passkey.id, increases)
         .values(
             sign_count=sign_count,
             last_used_at=utc_now(),
-            login_domain=login_domain or PASSKEY.c.login_domain,
+            login_domain=login_domain or PASSKEYS.c.login_domain,
         )
     )
-    result = await session.execute(statement)
-    return int(getattr(result, "rowcount", 0)) == 1
+    return await affected_rows(session, statement) == 1
 
 
 async def rename_passkey(session: Session, user_id: UUID, passkey_id: UUID, name: str) -> None:
@@ -87,7 +87,7 @@ async def delete_passkey(session: Session, user_id: UUID, passkey_id: UUID) -> N
 
 
 async def delete_passkeys(session: Session, user_id: UUID) -> None:
-    await session.execute(delete(PASSKEY).where(PASSKEY.c.user_id == user_id))
+    await session.execute(delete(PASSKEYS).where(PASSKEYS.c.user_id == user_id))
 
 
 async def _get(session: Session, user_id: UUID, passkey_id: UUID) -> UserPasskey:

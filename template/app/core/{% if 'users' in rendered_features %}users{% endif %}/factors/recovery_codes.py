@@ -2,22 +2,20 @@
 
 import base64
 import secrets
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Table, delete, func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from app.core.database import Session
 from app.core.models import utc_now
-from app.core.users.models import UserRecoveryCode
+from app.core.users.affected_rows import affected_rows
+from app.core.users.tables import RECOVERY_CODES
 from app.core.users.tokens import hash_token
 
 COUNT = 10
 # 24 characters of Base32, without padding. From 112 bits on, a fast hash without a salt is enough.
 BYTES = 15
 GROUP = 4
-
-CODE = cast(Table, UserRecoveryCode.__table__)
 
 
 async def replace_recovery_codes(session: Session, user_id: UUID) -> list[str]:
@@ -28,24 +26,25 @@ async def replace_recovery_codes(session: Session, user_id: UUID) -> list[str]:
         {"code_hash": hash_code(code), "user_id": user_id, "created_at": utc_now()}
         for code in codes
     ]
-    await session.execute(insert(CODE), rows)
+    await session.execute(insert(RECOVERY_CODES), rows)
     return codes
 
 
 async def use_recovery_code(session: Session, user_id: UUID, code: str) -> bool:
     """Return whether a code of the account is valid, and delete it."""
-    is_valid = (CODE.c.code_hash == hash_code(code), CODE.c.user_id == user_id)
-    result = await session.execute(delete(CODE).where(*is_valid))
-    return int(getattr(result, "rowcount", 0)) == 1
+    is_valid = (RECOVERY_CODES.c.code_hash == hash_code(code), RECOVERY_CODES.c.user_id == user_id)
+    return await affected_rows(session, delete(RECOVERY_CODES).where(*is_valid)) == 1
 
 
 async def count_recovery_codes(session: Session, user_id: UUID) -> int:
-    statement = select(func.count()).select_from(CODE).where(CODE.c.user_id == user_id)
+    statement = (
+        select(func.count()).select_from(RECOVERY_CODES).where(RECOVERY_CODES.c.user_id == user_id)
+    )
     return await session.scalar(statement) or 0
 
 
 async def delete_recovery_codes(session: Session, user_id: UUID) -> None:
-    await session.execute(delete(CODE).where(CODE.c.user_id == user_id))
+    await session.execute(delete(RECOVERY_CODES).where(RECOVERY_CODES.c.user_id == user_id))
 
 
 def hash_code(code: str) -> str:

@@ -13,16 +13,16 @@ from app.core.users.authentication import authenticate_restricted
 from app.core.users.cookies import set_session_cookie
 from app.core.users.dependencies import CookieDep, DeviceDep, ThrottleDep
 from app.core.users.factors.change import Added
-from app.core.users.factors.changes import FactorChanges
 from app.core.users.factors.overview import get_overview
+from app.core.users.factors.own_second_factors import OwnSecondFactors
 from app.core.users.factors.schemas import (
     FactorAddedResponse,
-    NewPasskey,
+    NewPasskeyRequest,
     NewTotpResponse,
     PasskeyAddedResponse,
     RecoveryCodesResponse,
     SecondFactorsResponse,
-    TotpConfirmation,
+    TotpConfirmationRequest,
     UserPasskeyUpdate,
 )
 from app.core.users.providers.dependencies import ProvidersDep
@@ -36,7 +36,7 @@ KeepSessions: TypeAlias = Annotated[
 router = APIRouter(prefix="/api/v1/auth/second-factors", tags=["auth"])
 
 
-def send_token(added: Added, cookie: str, response: Response) -> dict[str, Any]:
+def token_fields(added: Added, cookie: str, response: Response) -> dict[str, Any]:
     """Return the fields of a response; the new token is there only if no cookie has it."""
     if cookie:
         set_session_cookie(response, added.token)
@@ -57,7 +57,7 @@ async def start_totp(
     session: SessionDep, caller: EnrollingCaller, device: DeviceDep, request: Request
 ) -> NewTotpResponse:
     """Return a secret for an authenticator app, to be confirmed by a code within ten minutes."""
-    changes = FactorChanges(session, caller, device)
+    changes = OwnSecondFactors(session, caller, device)
     secret, uri = await changes.start_totp(request.app.title)
     return NewTotpResponse(secret=secret, uri=uri)
 
@@ -69,13 +69,13 @@ async def confirm_totp(
     throttle: ThrottleDep,
     device: DeviceDep,
     cookie: CookieDep,
-    data: TotpConfirmation,
+    data: TotpConfirmationRequest,
     response: Response,
 ) -> dict[str, Any]:
     """Activate the authenticator app by a code of it; the response has a new token."""
-    changes = FactorChanges(session, caller, device, keeps_sessions=data.keep_other_sessions)
+    changes = OwnSecondFactors(session, caller, device, keeps_sessions=data.keep_other_sessions)
     added = await changes.confirm_totp(throttle, data.code.get_secret_value())
-    return send_token(added, cookie, response)
+    return token_fields(added, cookie, response)
 
 
 @router.delete("/totp", status_code=204)
@@ -86,7 +86,7 @@ async def remove_totp(
     keep_other_sessions: KeepSessions = False,
 ) -> None:
     """Remove the authenticator app."""
-    changes = FactorChanges(session, caller, device, keeps_sessions=keep_other_sessions)
+    changes = OwnSecondFactors(session, caller, device, keeps_sessions=keep_other_sessions)
     await changes.remove_totp()
 
 
@@ -95,7 +95,7 @@ async def get_creation_options(
     session: SessionDep, caller: EnrollingCaller, device: DeviceDep, request: Request
 ) -> dict[str, Any]:
     """Return the options of `navigator.credentials.create()` for a new passkey."""
-    return await FactorChanges(session, caller, device).start_passkey(request.app.title)
+    return await OwnSecondFactors(session, caller, device).start_passkey(request.app.title)
 
 
 @router.post("/passkeys", status_code=201, response_model=PasskeyAddedResponse)
@@ -104,13 +104,13 @@ async def add_passkey(
     caller: EnrollingCaller,
     device: DeviceDep,
     cookie: CookieDep,
-    data: NewPasskey,
+    data: NewPasskeyRequest,
     response: Response,
 ) -> dict[str, Any]:
     """Add the passkey that a browser has created; the response has a new token."""
-    changes = FactorChanges(session, caller, device, keeps_sessions=data.keep_other_sessions)
+    changes = OwnSecondFactors(session, caller, device, keeps_sessions=data.keep_other_sessions)
     passkey_id, added = await changes.add_passkey(data.credential.as_json(), data.name)
-    return {"id": passkey_id, **send_token(added, cookie, response)}
+    return {"id": passkey_id, **token_fields(added, cookie, response)}
 
 
 @router.patch("/passkeys/{passkey_id:uuid}", status_code=204)
@@ -122,7 +122,7 @@ async def rename_passkey(
     data: UserPasskeyUpdate,
 ) -> None:
     """Rename a passkey of the caller."""
-    await FactorChanges(session, caller, device).rename_passkey(passkey_id, data.name)
+    await OwnSecondFactors(session, caller, device).rename_passkey(passkey_id, data.name)
 
 
 @router.delete("/passkeys/{passkey_id:uuid}", status_code=204)
@@ -135,7 +135,7 @@ async def remove_passkey(
     keep_other_sessions: KeepSessions = False,
 ) -> None:
     """Remove a passkey of the caller, unless it is the only way to log in."""
-    changes = FactorChanges(session, caller, device, keeps_sessions=keep_other_sessions)
+    changes = OwnSecondFactors(session, caller, device, keeps_sessions=keep_other_sessions)
     await changes.remove_passkey(passkey_id, providers.issuers)
 
 
@@ -144,5 +144,5 @@ async def replace_recovery_codes(
     session: SessionDep, caller: Caller, device: DeviceDep
 ) -> RecoveryCodesResponse:
     """Return new recovery codes; older ones become invalid."""
-    codes = await FactorChanges(session, caller, device).replace_recovery_codes()
+    codes = await OwnSecondFactors(session, caller, device).replace_recovery_codes()
     return RecoveryCodesResponse(recovery_codes=codes)

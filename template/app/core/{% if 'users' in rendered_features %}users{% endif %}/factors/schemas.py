@@ -84,11 +84,11 @@ class UsedCredential(Credential):
     response: AssertionResponse
 
 
-class ChallengeOnly(WriteSchema):
+class ChallengeRequest(WriteSchema):
     challenge: Token
 
 
-class SecondFactor(WriteSchema):
+class SecondFactorRequest(WriteSchema):
     """The answer to the challenge of a login."""
 
     challenge: Token
@@ -97,7 +97,7 @@ class SecondFactor(WriteSchema):
     credential: UsedCredential | None = Field(default=None, description="For `passkey`")
 
     @model_validator(mode="after")
-    def _check_answer(self) -> "SecondFactor":
+    def _check_answer(self) -> "SecondFactorRequest":
         if self.method == "passkey":
             if self.credential is None:
                 raise ValueError("`passkey` needs a credential")
@@ -106,21 +106,21 @@ class SecondFactor(WriteSchema):
         return self
 
 
-class PasskeyLoginData(WriteSchema):
+class PasskeyLoginRequest(WriteSchema):
     credential: UsedCredential
 
 
-class FactorChange(WriteSchema):
+class FactorChangeRequest(WriteSchema):
     keep_other_sessions: bool = Field(
         default=False, description="Otherwise, only the session of the request goes on"
     )
 
 
-class TotpConfirmation(FactorChange):
+class TotpConfirmationRequest(FactorChangeRequest):
     code: Code
 
 
-class NewPasskey(FactorChange):
+class NewPasskeyRequest(FactorChangeRequest):
     credential: NewCredential
     name: PasskeyName
 

@@ -10,10 +10,7 @@ from sqlalchemy import bindparam, exists, select
 from app.core.auth.audit import audit, audit_after_commit
 from app.core.database import Session, read_rows
 from app.core.users.factors.challenges import add_challenge
-from app.core.users.factors.passkeys import PASSKEY as PASSKEYS
-from app.core.users.factors.recovery_codes import CODE as CODES
 from app.core.users.factors.recovery_codes import use_recovery_code
-from app.core.users.factors.totp import TOTP as APPS
 from app.core.users.factors.totp import verify_totp
 from app.core.users.factors.webauthn_ceremonies import (
     SECOND_FACTOR,
@@ -22,14 +19,17 @@ from app.core.users.factors.webauthn_ceremonies import (
 )
 from app.core.users.methods import PASSKEY, RECOVERY_CODE, TOTP
 from app.core.users.models import UserAccount
+from app.core.users.tables import PASSKEYS, RECOVERY_CODES, TOTP_APPS
 from app.core.users.tokens import new_token
 
 # The purpose of challenges of half-finished logins.
-LOGIN = "login"
+SECOND_STEP = "login"
 PRESENT = select(
-    exists().where(APPS.c.user_id == bindparam("wanted"), APPS.c.confirmed_at.is_not(None)),
+    exists().where(
+        TOTP_APPS.c.user_id == bindparam("wanted"), TOTP_APPS.c.confirmed_at.is_not(None)
+    ),
     exists().where(PASSKEYS.c.user_id == bindparam("wanted")),
-    exists().where(CODES.c.user_id == bindparam("wanted")),
+    exists().where(RECOVERY_CODES.c.user_id == bindparam("wanted")),
 )
 
 
@@ -40,11 +40,6 @@ class Answer:
     method: str
     code: str = field(default="", repr=False)
     credential: dict[str, Any] | None = field(default=None, repr=False)
-
-
-async def second_factors(session: Session, account: UserAccount) -> list[str]:
-    """Return the names of the factors of which a login must prove one; [] if there are none."""
-    return await list_methods(session, account.id)
 
 
 async def list_methods(session: Session, user_id: UUID) -> list[str]:
@@ -73,7 +68,7 @@ async def start_second_step(
     await add_challenge(
         session,
         challenge,
-        LOGIN,
+        SECOND_STEP,
         user_id=account.id,
         methods=" ".join(methods),
         authenticated_at=authenticated_at,

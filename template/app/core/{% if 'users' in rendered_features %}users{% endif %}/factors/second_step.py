@@ -9,7 +9,7 @@ from app.core.auth.errors import UnauthorizedError
 from app.core.database import Session, StoredRow, read_rows
 from app.core.errors import InvalidError
 from app.core.users.accounts import lock_account
-from app.core.users.factors.challenges import CHALLENGE, use_challenge
+from app.core.users.factors.challenges import use_challenge
 from app.core.users.factors.guesses import (
     IS_VALID,
     ChallengeEndedError,
@@ -17,19 +17,20 @@ from app.core.users.factors.guesses import (
     count_answer,
     count_guess,
     forgive_guesses,
-    tell_owner,
+    notify_owner,
 )
 from app.core.users.factors.recovery_codes import count_recovery_codes
-from app.core.users.factors.second_factors import LOGIN, Answer, verify_factor
+from app.core.users.factors.second_factors import SECOND_STEP, Answer, verify_factor
 from app.core.users.factors.webauthn_ceremonies import SECOND_FACTOR, Options, start_asserting
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
 from app.core.users.methods import PASSKEY, RECOVERY_CODE
 from app.core.users.models import UserAccount
 from app.core.users.sessions import Device
+from app.core.users.tables import CHALLENGES
 from app.core.users.throttling.throttle import Throttle
 
-FIND = select(CHALLENGE.c.user_id, CHALLENGE.c.methods, CHALLENGE.c.authenticated_at).where(
+FIND = select(CHALLENGES.c.user_id, CHALLENGES.c.methods, CHALLENGES.c.authenticated_at).where(
     *IS_VALID
 )
 
@@ -77,7 +78,7 @@ class SecondStep:
             audit("second factor failed", user_id=str(login.user_id), method=answer.method)
             # The rollback releases the connection; the mail must not be rolled back.
             await self.session.rollback()
-            await tell_owner(self.throttle, login.user_id, failures)
+            await notify_owner(self.throttle, login.user_id, failures)
             raise WrongFactorError
         return await self._complete(login, challenge, account, answer, device, replaces)
 
@@ -91,7 +92,7 @@ class SecondStep:
         replaces: Set[str],
     ) -> str:
         # Of parallel answers, one wins.
-        if not await use_challenge(self.session, challenge, LOGIN, account.id):
+        if not await use_challenge(self.session, challenge, SECOND_STEP, account.id):
             raise ChallengeEndedError
         await forgive_guesses(self.session, self.throttle, account)
         if answer.method == RECOVERY_CODE:

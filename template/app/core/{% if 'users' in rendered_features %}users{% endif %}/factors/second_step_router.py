@@ -16,7 +16,11 @@ from app.core.users.dependencies import (
     mark_private,
 )
 from app.core.users.factors.passkey_login import PasskeyLogin
-from app.core.users.factors.schemas import ChallengeOnly, PasskeyLoginData, SecondFactor
+from app.core.users.factors.schemas import (
+    ChallengeRequest,
+    PasskeyLoginRequest,
+    SecondFactorRequest,
+)
 from app.core.users.factors.second_factors import Answer
 from app.core.users.factors.second_step import SecondStep
 from app.core.users.schemas import TokenResponse
@@ -28,7 +32,7 @@ router = APIRouter(
 )
 
 
-def read_answer(data: SecondFactor) -> Answer:
+def read_answer(data: SecondFactorRequest) -> Answer:
     code = data.code.get_secret_value() if data.code else ""
     return Answer(data.method, code, data.credential.as_json() if data.credential else None)
 
@@ -39,7 +43,7 @@ async def prove_second_factor(
     throttle: ThrottleDep,
     device: DeviceDep,
     tokens: TokensDep,
-    data: SecondFactor,
+    data: SecondFactorRequest,
     response: Response,
 ) -> None:
     """Complete a login with a second factor; the response sets a cookie."""
@@ -54,7 +58,7 @@ async def create_token_with_second_factor(
     throttle: ThrottleDep,
     device: DeviceDep,
     bearer: BearerDep,
-    data: SecondFactor,
+    data: SecondFactorRequest,
 ) -> TokenResponse:
     """Complete a login with a second factor; the response has a bearer token."""
     step = SecondStep(session, throttle)
@@ -64,7 +68,7 @@ async def create_token_with_second_factor(
 
 @router.post("/second-factor/passkey-options")
 async def get_second_factor_options(
-    session: SessionDep, throttle: ThrottleDep, data: ChallengeOnly
+    session: SessionDep, throttle: ThrottleDep, data: ChallengeRequest
 ) -> dict[str, Any]:
     """Return the options of `navigator.credentials.get()` for the second step of a login."""
     return await SecondStep(session, throttle).start_passkey(data.challenge.get_secret_value())
@@ -82,7 +86,7 @@ async def log_in_with_passkey(
     throttle: ThrottleDep,
     device: DeviceDep,
     tokens: TokensDep,
-    data: PasskeyLoginData,
+    data: PasskeyLoginRequest,
     response: Response,
 ) -> None:
     """Log in with a passkey that has verified its user; the response sets a cookie."""
@@ -96,7 +100,7 @@ async def create_token_with_passkey(
     throttle: ThrottleDep,
     device: DeviceDep,
     bearer: BearerDep,
-    data: PasskeyLoginData,
+    data: PasskeyLoginRequest,
 ) -> TokenResponse:
     """Log in with a passkey that has verified its user; the response has a bearer token."""
     token = await PasskeyLogin(session, throttle).finish(data.credential.as_json(), device, bearer)

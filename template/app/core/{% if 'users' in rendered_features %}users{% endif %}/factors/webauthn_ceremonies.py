@@ -31,7 +31,7 @@ from app.core.users.factors.passkeys import (
     find_key,
     find_keys,
     hash_credential_id,
-    record_use,
+    store_sign_count,
 )
 from app.core.users.factors.settings import (
     get_factor_settings,
@@ -43,7 +43,7 @@ from app.core.users.models import UserAccount, UserPasskey
 ADD = "add passkey"
 # After a password, and instead of one.
 SECOND_FACTOR = "passkey as second factor"
-LOGIN = "login by passkey"
+PASSKEY_LOGIN = "login by passkey"
 
 CHALLENGE_BYTES = 32
 Options = dict[str, Any]
@@ -159,7 +159,7 @@ async def finish_asserting(
     except Exception as error:
         raise CeremonyError(str(error)) from error
     login_domain = passkey_domain() if user_id is None else None
-    if not await record_use(session, key, verified.new_sign_count, login_domain):
+    if not await store_sign_count(session, key, verified.new_sign_count, login_domain):
         audit("passkey may have been copied", user_id=str(key.user_id), passkey_id=str(key.id))
         raise CeremonyError("the counter of the passkey did not increase: it may be a copy")
     return key.user_id

@@ -7,7 +7,8 @@ from app.core.database import Session
 from app.core.errors import ErrorDetail, InvalidError
 from app.core.users.account_locks import lock_own_account
 from app.core.users.accounts import find_own
-from app.core.users.confirmation import confirm, session_id
+from app.core.users.caller_session import require_session
+from app.core.users.confirmation import confirm
 from app.core.users.jobs import send_notice
 from app.core.users.login import complete_login
 from app.core.users.methods import has_second_factor
@@ -44,7 +45,7 @@ class PasswordChange:
         CurrentPasswordMissingError, WeakPasswordError, and what `confirm` and `lock_own_account`
         raise.
         """
-        session_id(principal)
+        require_session(principal)
         row = await find_own(self.session, principal)
         if row.password_hash is not None and current is None:
             raise CurrentPasswordMissingError
@@ -62,9 +63,11 @@ class PasswordChange:
         await self.throttle.forget_login(self.session, account.email)
         await send_notice(self.session, account.email, "password_changed")
         audit_after_commit(self.session, "password changed", user_id=principal.id)
-        methods = principal.claims["methods"]
+        methods = require_session(principal).methods
         # A password alone does not renew a login with two factors.
-        proved_at = principal.claims["authenticated_at"] if has_second_factor(methods) else None
+        proved_at = (
+            require_session(principal).authenticated_at if has_second_factor(methods) else None
+        )
         return await complete_login(
             self.session, account, device, methods=methods, authenticated_at=proved_at
         )

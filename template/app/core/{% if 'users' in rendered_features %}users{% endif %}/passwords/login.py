@@ -7,7 +7,7 @@ from app.core.auth.audit import audit
 from app.core.auth.errors import UnauthorizedError
 from app.core.database import Session
 from app.core.users.accounts import find_by_email, lock_account
-from app.core.users.factors.second_factors import second_factors, start_second_step
+from app.core.users.factors.second_factors import list_methods, start_second_step
 from app.core.users.login import complete_login
 from app.core.users.methods import PASSWORD
 from app.core.users.models import UserAccount
@@ -47,7 +47,7 @@ class PasswordLogin:
         get_password_hasher().reject_overload()
         await self.throttle.count_login(email)
         account = await self._verify(email, password)
-        factors = await second_factors(self.session, account)
+        factors = await list_methods(self.session, account.id)
         if factors:
             return await self._challenge(account, factors)
         token = await complete_login(

@@ -33,7 +33,7 @@ def read_identity(claims: dict[str, Any], settings: LoginProviderSettings) -> Pr
         subject=claims["sub"],
         email=email,
         is_allowed=is_allowed(claims, email, settings),
-        has_second_factor=has_second_factor(claims, settings),
+        has_second_factor=proves_second_factor(claims, settings),
         authenticated_at=authentication_time(claims),
     )
 
@@ -60,7 +60,7 @@ def is_allowed(claims: dict[str, Any], email: str | None, settings: LoginProvide
     return domain in settings.allowed_domains
 
 
-def has_second_factor(claims: dict[str, Any], settings: LoginProviderSettings) -> bool:
+def proves_second_factor(claims: dict[str, Any], settings: LoginProviderSettings) -> bool:
     methods = claims.get("amr")
     values = [claims.get("acr"), *(methods if isinstance(methods, list) else ())]
     return any(value in values for value in settings.second_factor)

@@ -1,28 +1,31 @@
 """Identities: the users of providers that can log in to an account."""
 
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Table, bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from app.core.auth.audit import audit_after_commit
 from app.core.auth.errors import ForbiddenError
 from app.core.database import Session, SessionFactory, StoredRow, read_rows
 from app.core.errors import ConflictError, NotFoundError
 from app.core.models import utc_now
+from app.core.users.affected_rows import affected_rows
 from app.core.users.jobs import send_notice
 from app.core.users.models import UserAccount, UserIdentity
 from app.core.users.providers.claims import ProvenIdentity
 from app.core.users.providers.login_providers import LoginProviders
+from app.core.users.tables import IDENTITIES
 from app.core.users.ways_in import check_ways_in
 
 MAX_IDENTITIES = 20
 
-TABLE = cast(Table, UserIdentity.__table__)
-FIND = select(TABLE).where(
-    TABLE.c.issuer == bindparam("wanted_issuer"), TABLE.c.subject == bindparam("wanted_subject")
+FIND = select(IDENTITIES).where(
+    IDENTITIES.c.issuer == bindparam("wanted_issuer"),
+    IDENTITIES.c.subject == bindparam("wanted_subject"),
 )
-LIST = select(TABLE).where(TABLE.c.user_id == bindparam("wanted")).order_by(TABLE.c.id)
+LIST = (
+    select(IDENTITIES).where(IDENTITIES.c.user_id == bindparam("wanted")).order_by(IDENTITIES.c.id)
+)
 
 
 class NotAllowedError(ForbiddenError):
@@ -115,7 +118,7 @@ async def remove_identity(
     rows = {row.id: row for row in await list_identities(session, account.id)}
     if (row := rows.get(identity_id)) is None:
         raise NotFoundError("identity", identity_id)
-    await session.execute(delete(TABLE).where(TABLE.c.id == identity_id))
+    await session.execute(delete(IDENTITIES).where(IDENTITIES.c.id == identity_id))
     await check_ways_in(session, account, providers.issuers)
     audit_after_commit(session, "identity unlinked", user_id=str(account.id), issuer=row.issuer)
     label = providers.issuers.get(row.issuer, row.issuer)
@@ -124,6 +127,7 @@ async def remove_identity(
 
 async def record_login(session: Session, identity_id: UUID) -> bool:
     """Record a login; return whether the identity is still linked. Its account is locked."""
-    statement = update(TABLE).where(TABLE.c.id == identity_id).values(last_login_at=utc_now())
-    result = await session.execute(statement)
-    return cast(CursorResult[tuple[()]], result).rowcount == 1
+    statement = (
+        update(IDENTITIES).where(IDENTITIES.c.id == identity_id).values(last_login_at=utc_now())
+    )
+    return await affected_rows(session, statement) == 1

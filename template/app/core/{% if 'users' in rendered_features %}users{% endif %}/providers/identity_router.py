@@ -12,8 +12,12 @@ from app.core.users.dependencies import ThrottleDep
 from app.core.users.providers.cookie import NewLoginCookieDep
 from app.core.users.providers.dependencies import ProvidersDep, check_target
 from app.core.users.providers.identity_service import IdentityService
-from app.core.users.providers.schemas import AuthorizationResponse, IdentityStart, UserIdentityRead
-from app.core.users.schemas import Confirmation
+from app.core.users.providers.schemas import (
+    AuthorizationResponse,
+    IdentityLinkRequest,
+    UserIdentityRead,
+)
+from app.core.users.schemas import ConfirmationRequest
 
 router = APIRouter(prefix="/api/v1/auth/identities", tags=["auth"])
 
@@ -33,7 +37,7 @@ async def link_identity(
     providers: ProvidersDep,
     throttle: ThrottleDep,
     cookie: NewLoginCookieDep,
-    data: IdentityStart,
+    data: IdentityLinkRequest,
     request: Request,
 ) -> AuthorizationResponse:
     """Start to link an identity; the `callback` of the provider finishes it."""
@@ -51,7 +55,7 @@ async def unlink_identity(
     providers: ProvidersDep,
     throttle: ThrottleDep,
     identity_id: UUID,
-    data: Confirmation,
+    data: ConfirmationRequest,
 ) -> None:
     """Unlink an identity, unless it is the only way to log in."""
     service = IdentityService(session, caller, providers)

@@ -6,7 +6,8 @@ from app.core.auth.principal import Principal
 from app.core.database import Session, StoredRow
 from app.core.users.account_locks import lock_own_account
 from app.core.users.accounts import find_own
-from app.core.users.confirmation import confirm, session_id
+from app.core.users.caller_session import require_session
+from app.core.users.confirmation import confirm
 from app.core.users.providers.identities import list_identities, remove_identity
 from app.core.users.providers.login_providers import LoginProviders
 from app.core.users.providers.proof import ProviderProof
@@ -40,7 +41,7 @@ class IdentityService:
         await self._confirm(throttle, password)
         await throttle.count_provider_login()
         proof = ProviderProof(provider)
-        own_session = session_id(self.caller)
+        own_session = require_session(self.caller).id
         return await proof.start(self.session, cookie, return_to, session_id=own_session)
 
     async def unlink(self, identity_id: UUID, throttle: Throttle, password: str | None) -> None:

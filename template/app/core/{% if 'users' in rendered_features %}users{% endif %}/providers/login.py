@@ -11,7 +11,7 @@ from app.core.auth.errors import ForbiddenError
 from app.core.database import Session
 from app.core.errors import ConflictError
 from app.core.users.account_locks import lock_account_of_session
-from app.core.users.factors.second_factors import second_factors, start_second_step
+from app.core.users.factors.second_factors import list_methods, start_second_step
 from app.core.users.login import complete_login
 from app.core.users.methods import PROVIDER, PROVIDER_SECOND_FACTOR
 from app.core.users.models import UserAccount
@@ -22,7 +22,8 @@ from app.core.users.providers.client import LoginProvider
 from app.core.users.providers.identities import link_identity
 from app.core.users.providers.proof import LONG_AGO, Callback, ProviderProof
 from app.core.users.providers.started_logins import LoginNotStartedError, StartedLogins
-from app.core.users.sessions import SESSION, Device
+from app.core.users.sessions import Device
+from app.core.users.tables import SESSIONS
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class ProviderLogin:
         audit_after_commit(
             self.session, "provider login", provider=self.provider.name, user_id=str(account.id)
         )
-        factors = await second_factors(self.session, account)
+        factors = await list_methods(self.session, account.id)
         if factors and not proven.has_second_factor:
             challenge = await start_second_step(
                 self.session,
@@ -91,7 +92,7 @@ class ProviderLogin:
         return ProviderLoginResult(token, return_to=return_to)
 
     async def _link(self, proven: ProvenIdentity, session_id: UUID) -> None:
-        of_session = select(SESSION.c.user_id).where(SESSION.c.id == session_id)
+        of_session = select(SESSIONS.c.user_id).where(SESSIONS.c.id == session_id)
         user_id = await self.session.scalar(of_session)
         account = user_id and await lock_account_of_session(self.session, user_id, session_id)
         if not account:

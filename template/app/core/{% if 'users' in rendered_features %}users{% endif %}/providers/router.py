@@ -19,9 +19,9 @@ from app.core.users.providers.proof import ProviderProof
 from app.core.users.providers.schemas import (
     AuthorizationResponse,
     LoginProviderResponse,
-    ProviderCallback,
+    ProviderCallbackRequest,
+    ProviderLoginRequest,
     ProviderLoginResponse,
-    ProviderLoginStart,
     ProviderTokenResponse,
 )
 
@@ -47,7 +47,7 @@ async def start_provider_login(
     provider: ProviderDep,
     throttle: ThrottleDep,
     cookie: NewLoginCookieDep,
-    data: ProviderLoginStart,
+    data: ProviderLoginRequest,
     request: Request,
 ) -> AuthorizationResponse:
     """Start a login in this browser: set a cookie, and return the URL of the provider."""
@@ -66,7 +66,7 @@ async def finish_provider_login(
     device: DeviceDep,
     login_cookie: LoginCookieDep,
     tokens: TokensDep,
-    data: ProviderCallback,
+    data: ProviderCallbackRequest,
     response: Response,
 ) -> ProviderLoginResult:
     """Finish a login, or link an identity, with what the provider has added to the page's URL.
@@ -88,7 +88,7 @@ async def create_provider_token(
     device: DeviceDep,
     login_cookie: LoginCookieDep,
     bearer: BearerDep,
-    data: ProviderCallback,
+    data: ProviderCallbackRequest,
 ) -> ProviderLoginResult:
     """Finish a login as `callback` does; the response has a bearer token instead of a cookie."""
     login = ProviderLogin(session, provider)

@@ -17,7 +17,7 @@ from pydantic import (
 
 from app.core.schemas import WriteSchema
 from app.core.users.providers.proof import Callback
-from app.core.users.schemas import Confirmation, LoginResponse
+from app.core.users.schemas import ConfirmationRequest, LoginResponse
 
 # Parameters are visible ASCII: https://www.rfc-editor.org/rfc/rfc6749#appendix-A
 VISIBLE = re.compile(r"[ -~]+")
@@ -51,14 +51,14 @@ class LoginProviderResponse(BaseModel):
     label: str
 
 
-class ProviderLoginStart(WriteSchema):
+class ProviderLoginRequest(WriteSchema):
     return_to: ReturnTo = None
     renew: bool = Field(
         default=False, description="Ask the provider to authenticate the user again"
     )
 
 
-class IdentityStart(Confirmation):
+class IdentityLinkRequest(ConfirmationRequest):
     provider: ProviderName
     return_to: ReturnTo = None
 
@@ -67,7 +67,7 @@ class AuthorizationResponse(BaseModel):
     authorization_url: str = Field(description="Open it in the same browser")
 
 
-class ProviderCallback(WriteSchema):
+class ProviderCallbackRequest(WriteSchema):
     """The parameters that the provider has added to the URL of the page."""
 
     state: State

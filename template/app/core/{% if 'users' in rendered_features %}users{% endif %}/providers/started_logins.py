@@ -1,18 +1,18 @@
 """Logins with providers that browsers have started: each can be finished once, within minutes."""
 
 from datetime import timedelta
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Table, delete, select
+from sqlalchemy import delete, select
 
 from app.core.database import Session, SessionFactory, StoredRow
 from app.core.errors import AppError
 from app.core.models import utc_now
+from app.core.users.affected_rows import affected_rows
 from app.core.users.models import UserProviderLogin
 from app.core.users.providers.secrets import LoginSecrets
+from app.core.users.tables import PROVIDER_LOGINS
 
-TABLE = cast(Table, UserProviderLogin.__table__)
 # Seconds that a user has for the pages of the provider.
 LIFETIME = 600
 
@@ -61,15 +61,15 @@ class StartedLogins:
         is held while the provider is asked.
         """
         is_wanted = (
-            TABLE.c.state_hash == secrets.state_hash,
-            TABLE.c.cookie_hash == secrets.cookie_hash,
-            TABLE.c.provider == provider,
-            TABLE.c.expires_at > utc_now(),
+            PROVIDER_LOGINS.c.state_hash == secrets.state_hash,
+            PROVIDER_LOGINS.c.cookie_hash == secrets.cookie_hash,
+            PROVIDER_LOGINS.c.provider == provider,
+            PROVIDER_LOGINS.c.expires_at > utc_now(),
         )
         async with self.sessions.begin() as session:
-            row = (await session.execute(select(TABLE).where(*is_wanted))).one_or_none()
-            deleted = await session.execute(delete(TABLE).where(*is_wanted))
-        if row is None or cast(CursorResult[tuple[()]], deleted).rowcount != 1:
+            row = (await session.execute(select(PROVIDER_LOGINS).where(*is_wanted))).one_or_none()
+            deleted = await affected_rows(session, delete(PROVIDER_LOGINS).where(*is_wanted))
+        if row is None or deleted != 1:
             raise LoginNotStartedError
         self.has_used_one = True
         return row

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    CursorResult,
-    Table,
     bindparam,
     case,
     insert,
@@ -17,29 +15,28 @@ from sqlalchemy import (
 
 from app.core.database import Session, StoredRow
 from app.core.models import utc_now
-from app.core.users.models import UserThrottle
+from app.core.users.affected_rows import affected_rows
+from app.core.users.tables import THROTTLES
 from app.core.users.throttling.limits import Limit, key_hash
 
-# Not the model: floating-point numbers would be read back after each flush.
-TABLE = cast(Table, UserThrottle.__table__)
-WITH_HASHES = TABLE.c.key_hash.in_(bindparam("hashes", expanding=True))
-KNOWN = select(TABLE.c.key_hash).where(WITH_HASHES)
-LOCKED = select(TABLE).where(WITH_HASHES).order_by(TABLE.c.key_hash).with_for_update()
+WITH_HASHES = THROTTLES.c.key_hash.in_(bindparam("hashes", expanding=True))
+KNOWN = select(THROTTLES.c.key_hash).where(WITH_HASHES)
+LOCKED = select(THROTTLES).where(WITH_HASHES).order_by(THROTTLES.c.key_hash).with_for_update()
 VALUES: dict[Any, Any] = {
-    TABLE.c.attempts: bindparam("counted"),
-    TABLE.c.retry_at: bindparam("until"),
-    TABLE.c.updated_at: bindparam("now"),
+    THROTTLES.c.attempts: bindparam("counted"),
+    THROTTLES.c.retry_at: bindparam("until"),
+    THROTTLES.c.updated_at: bindparam("now"),
 }
-CHANGE = update(TABLE).where(TABLE.c.key_hash == bindparam("hashed")).values(VALUES)
-ADD = insert(TABLE).values(VALUES | {TABLE.c.key_hash: bindparam("hashed")})
+CHANGE = update(THROTTLES).where(THROTTLES.c.key_hash == bindparam("hashed")).values(VALUES)
+ADD = insert(THROTTLES).values(VALUES | {THROTTLES.c.key_hash: bindparam("hashed")})
 # More attempts than anybody can make.
 ALL = 1e9
-MORE = TABLE.c.attempts > bindparam("forgiven")
+MORE = THROTTLES.c.attempts > bindparam("forgiven")
 FORGIVE = (
-    update(TABLE)
-    .where(TABLE.c.key_hash == bindparam("hashed"))
+    update(THROTTLES)
+    .where(THROTTLES.c.key_hash == bindparam("hashed"))
     .values(
-        attempts=case((MORE, TABLE.c.attempts - bindparam("forgiven")), else_=0.0),
+        attempts=case((MORE, THROTTLES.c.attempts - bindparam("forgiven")), else_=0.0),
         retry_at=bindparam("now"),
     )
 )
@@ -92,11 +89,10 @@ async def start_count(session: Session, key: str) -> None:
     """Let a key have a count, which has no attempts."""
     now = utc_now()
     values = {"hashed": key_hash(key), "counted": 0.0, "until": now, "now": now}
-    changed = await session.execute(CHANGE, values)
-    if cast(CursorResult[tuple[()]], changed).rowcount == 0:
+    if await affected_rows(session, CHANGE, values) == 0:
         await session.execute(ADD, values)
 
 
 def is_forgotten() -> ColumnElement[bool]:
     """Return the condition for rows that have counted no attempt for a day."""
-    return TABLE.c.updated_at < utc_now() - timedelta(days=1)
+    return THROTTLES.c.updated_at < utc_now() - timedelta(days=1)

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from app.core.auth.requirements import Caller
 from app.core.database import SessionFactory
+from app.core.users.caller_session import require_session
 from app.core.users.models import UserPasskey, UserSession, UserTOTP
 from tests.core.auth.callers import Authorize
 from tests.core.users.conftest import AUTH, CREDENTIALS, NEW_PASSWORD, PASSWORD, ReadMail
@@ -102,7 +103,7 @@ async def test_services_know_how_their_callers_have_logged_in(
 ) -> None:
     @app.get("/test/methods")
     async def read_methods(caller: Caller) -> list[str]:
-        return list(caller.claims["methods"])
+        return list(require_session(caller).methods)
 
     if method:
         await app_user.log_in(method)

@@ -380,7 +380,7 @@ async def test_accounts_with_second_factors_need_them(
     claims: dict[str, Any],
     is_proved: bool,
 ) -> None:
-    monkeypatch.setattr(login, "second_factors", require_totp)
+    monkeypatch.setattr(login, "list_methods", require_totp)
     provider.claim_changes = claims
     async with connect(provider_app(USERS_PROVIDER_CORP_SECOND_FACTOR=setting)) as client:
         client.base_url = httpx2.URL("https://test")

@@ -8,7 +8,8 @@ import structlog
 
 from app.core.auth.audit import audit_after_commit
 from app.core.errors import ConflictError, ErrorDetail, InvalidError, NotFoundError
-from app.core.users.confirmation import require_recent_login, session_id
+from app.core.users.caller_session import require_session
+from app.core.users.confirmation import require_recent_login
 from app.core.users.factors import passkeys, webauthn_ceremonies
 from app.core.users.factors.change import Added, FactorChange
 from app.core.users.factors.encryption import MissingKeyError
@@ -32,7 +33,7 @@ class WrongCodeError(InvalidError):
         super().__init__(f"The code is {reason}; check the clock, or start again.", [detail])
 
 
-class FactorChanges(FactorChange):
+class OwnSecondFactors(FactorChange):
     """Each operation raises LoginRequiredError as `authorize` does."""
 
     async def start_totp(self, application: str) -> tuple[str, str]:
@@ -70,7 +71,7 @@ class FactorChanges(FactorChange):
     async def start_passkey(self, application: str) -> Options:
         """Return the options with which a browser creates a passkey."""
         account, _ = await self.authorize()
-        caller = session_id(self.principal)
+        caller = require_session(self.principal).id
         return await webauthn_ceremonies.start_adding(self.session, account, caller, application)
 
     async def add_passkey(self, credential: dict[str, Any], name: str) -> tuple[UUID, Added]:
@@ -78,7 +79,7 @@ class FactorChanges(FactorChange):
         account, methods = await self.authorize()
         try:
             passkey = await webauthn_ceremonies.finish_adding(
-                self.session, account.id, session_id(self.principal), credential, name
+                self.session, account.id, require_session(self.principal).id, credential, name
             )
         except CeremonyError as error:
             detail = ErrorDetail(location=["body", "credential"], reason=str(error))
@@ -88,7 +89,7 @@ class FactorChanges(FactorChange):
 
     async def rename_passkey(self, passkey_id: UUID, name: str) -> None:
         """Raises NotFoundError."""
-        session_id(self.principal)
+        require_session(self.principal)
         await passkeys.rename_passkey(self.session, self.user_id, passkey_id, name)
 
     async def remove_passkey(self, passkey_id: UUID, issuers: Collection[str]) -> None:

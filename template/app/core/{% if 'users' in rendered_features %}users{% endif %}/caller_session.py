@@ -9,6 +9,15 @@ from app.core.auth.errors import ForbiddenError
 from app.core.auth.principal import Principal
 
 
+class SessionRequiredError(ForbiddenError):
+    """The operation does not accept API keys."""
+
+    headers = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+
+    def __init__(self) -> None:
+        super().__init__("API keys are not accepted for this operation; log in instead.")
+
+
 @dataclass(frozen=True)
 class CallerSession:
     id: UUID
@@ -26,8 +35,8 @@ class CallerSession:
 
 
 def require_session(principal: Principal) -> CallerSession:
-    """Return the caller's session. Raises ForbiddenError for a caller without one."""
+    """Return the caller's session. Raises SessionRequiredError for a caller without one."""
     claims = principal.claims
     if "session_id" not in claims:
-        raise ForbiddenError("This operation needs a session; log in with a password.")
+        raise SessionRequiredError
     return CallerSession(claims["session_id"], claims["authenticated_at"], claims["methods"])

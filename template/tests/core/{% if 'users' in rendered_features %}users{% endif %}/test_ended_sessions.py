@@ -17,6 +17,7 @@ from app.core.jobs.models import QueuedJob
 from app.core.models import utc_now
 from app.core.users.account_locks import lock_own_account
 from app.core.users.accounts import lock_account
+from app.core.users.caller_session import CallerSession
 from app.core.users.login import complete_login
 from app.core.users.models import (
     UserAccount,
@@ -155,7 +156,9 @@ async def test_a_logout_waits_for_a_change_of_its_session(
     async with session_factory.begin() as session:
         own_session = await session.scalar(select(UserSession.id))
         await session.rollback()
-        caller = Principal(str(ada.id), frozenset(), {"session_id": own_session})
+        assert own_session is not None
+        claims = CallerSession(own_session, utc_now(), ()).to_claims()
+        caller = Principal(str(ada.id), frozenset(), claims)
     async with session_factory.begin() as session:
         await lock_own_account(session, caller)
         waiting = asyncio.ensure_future(client.post(f"{AUTH}/logout"))

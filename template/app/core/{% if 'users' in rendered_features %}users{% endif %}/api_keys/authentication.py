@@ -7,12 +7,12 @@ from fastapi.requests import HTTPConnection
 from structlog.contextvars import bind_contextvars
 
 from app.core.auth.audit import audit
-from app.core.auth.errors import ForbiddenError
 from app.core.auth.principal import Principal
 from app.core.models import utc_now
 from app.core.users.activity import record_use
 from app.core.users.api_keys.keys import TOUCH_INTERVAL, touch_api_key
 from app.core.users.api_keys.lookup import ApiKeyRow
+from app.core.users.caller_session import SessionRequiredError
 from app.core.users.roles import RoleScopes
 
 ACCOUNTS = "app.core.users."
@@ -20,15 +20,6 @@ ACCOUNTS = "app.core.users."
 API_KEY_ID = "api_key_id"
 # Key in the scope of a request whose operation has required a scope.
 HAS_SCOPE = "has_required_scope"
-
-
-class SessionRequiredError(ForbiddenError):
-    """The operation does not accept API keys."""
-
-    headers = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
-
-    def __init__(self) -> None:
-        super().__init__("API keys are not accepted for this operation; log in instead.")
 
 
 def key_principal(connection: HTTPConnection, row: ApiKeyRow) -> Principal:

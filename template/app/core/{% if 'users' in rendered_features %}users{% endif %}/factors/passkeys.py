@@ -56,8 +56,8 @@ async def store_sign_count(
 ) -> bool:
     """Store the counter of a passkey; return False if it did not increase: it may be a copy.
 
-    A passkey whose counter is always 0 does not count its uses. `login_domain` is set if the passkey
-    logs in alone.
+    A passkey whose counter is always 0 does not count its uses. `login_domain` is set if it logs in
+    alone.
     """
     increases = or_(PASSKEYS.c.sign_count < sign_count, PASSKEYS.c.sign_count + sign_count == 0)
     statement = (

@@ -124,8 +124,10 @@ def test_administration_needs_its_scopes(accounts: Accounts) -> None:
             response = accounts.request(method, path, body, token=token)
             assert response.status_code == status, (method, path, response.text)
             assert is_private(response)
+            challenge = response.headers["WWW-Authenticate"]
+            assert ("insufficient_scope" in challenge) == (status == 403)
             # No scope would let a key in.
-            assert ("WWW-Authenticate" in response.headers) == (token != key)
+            assert ("scope=" in challenge) == (token == session)
     assert accounts.get(f"{AUTH}/me", token=administrator).json() == own
 
 

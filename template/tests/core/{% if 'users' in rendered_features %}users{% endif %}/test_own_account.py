@@ -342,6 +342,21 @@ async def test_sensitive_changes_need_a_recent_login_or_the_password(
     assert (await logged_in.post(f"{AUTH}/{operation}", json=right)).status_code == status
 
 
+async def test_the_password_is_less_than_a_second_factor_of_a_provider(
+    logged_in: httpx2.AsyncClient, session_factory: SessionFactory, age_login: Age
+) -> None:
+    """The account has no factor of its own."""
+    async with session_factory.begin() as session:
+        methods = "provider provider_second_factor"
+        await session.execute(update(UserSession).values(methods=methods))
+    body = {"email": BOB, "current_password": PASSWORD}
+    assert (await logged_in.post(f"{AUTH}/change-email", json=body)).status_code == 202
+    await age_login()
+    response = await logged_in.post(f"{AUTH}/change-email", json=body)
+    assert response.status_code == 403
+    assert "insufficient_user_authentication" in response.headers["WWW-Authenticate"]
+
+
 @pytest.mark.parametrize(("operation", "body", "status"), SENSITIVE)
 async def test_a_wrong_password_is_rejected_despite_a_recent_login(
     logged_in: httpx2.AsyncClient, operation: str, body: dict[str, str], status: int

@@ -428,7 +428,7 @@ def test_conflicts_are_reported_and_an_update_can_be_aborted(
     substitute(made.path, "app/core/health.py", first, "# mine\n")
     commit(made.path)
     substitute(newer, "template/app/core/health.py", first, "# theirs\n")
-    append(newer, "template/tests/conftest.py", "# theirs\n")
+    append(newer, "template/tests/conftest.py.jinja", "# theirs\n")
     commit(newer, "v10000.0.0")
     before = files(made.path)
     update(made.path)

@@ -4,11 +4,11 @@ from collections.abc import Set
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from app.core.auth.audit import audit, audit_after_commit
 from app.core.auth.errors import ForbiddenError
-from app.core.database import Session
+from app.core.database import Session, read_rows
 from app.core.errors import ConflictError
 from app.core.users.account_locks import lock_account_of_session
 from app.core.users.factors.second_factors import list_methods, start_second_step
@@ -24,6 +24,8 @@ from app.core.users.providers.proof import LONG_AGO, Callback, ProviderProof
 from app.core.users.providers.started_logins import LoginNotStartedError, StartedLogins
 from app.core.users.sessions import Device
 from app.core.users.tables import SESSIONS
+
+OWNER = select(SESSIONS.c.user_id).where(SESSIONS.c.id == bindparam("wanted"))
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,9 @@ class ProviderLogin:
         return ProviderLoginResult(token, return_to=return_to)
 
     async def _link(self, proven: ProvenIdentity, session_id: UUID) -> None:
-        of_session = select(SESSIONS.c.user_id).where(SESSIONS.c.id == session_id)
-        user_id = await self.session.scalar(of_session)
+        # Without a transaction: on MySQL, it would not see what others commit before the lock.
+        found = await read_rows(self.session, OWNER, {"wanted": session_id})
+        user_id = found[0].user_id if found else None
         account = user_id and await lock_account_of_session(self.session, user_id, session_id)
         if not account:
             # Logged out meanwhile.

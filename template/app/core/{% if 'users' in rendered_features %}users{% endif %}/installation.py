@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from fastapi import FastAPI
 
+from app.core.auth.garbage_collection import install_garbage_collection
 from app.core.auth.private_responses import install_private_responses
 from app.core.middleware.cors import CORSSettings
 from app.core.settings import SettingsError, read_settings
@@ -46,6 +47,7 @@ def install_users(app: FastAPI, roles: Mapping[str, Collection[str]]) -> None:
     check_passkey_settings()
     app.state.role_scopes = RoleScopes(roles)
     app.state.trusted_origins = TrustedOrigins(read_settings(CORSSettings))
+    install_garbage_collection(app)
     install_activity(app)
     install_private_responses(app, vary="Authorization, Cookie")
     add_cookie_scheme(app)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, select
 
 from app.core.users.tables import ACCOUNTS, SESSIONS
 from app.core.users.token_lookup import TokenLookup
@@ -28,9 +28,7 @@ COLUMNS = (
     *(SESSIONS.c.id, SESSIONS.c.user_id, SESSIONS.c.authenticated_at, SESSIONS.c.methods),
     *(SESSIONS.c.last_seen_at, SESSIONS.c.expires_at, ACCOUNTS.c.roles, ACCOUNTS.c.deactivated_at),
 )
-FIND: Select[*tuple[Any, ...]] = (
-    select(*COLUMNS)
-    .join(ACCOUNTS, ACCOUNTS.c.id == SESSIONS.c.user_id)
-    .where(SESSIONS.c.token_hash == bindparam("token_hash"))
+ROWS: Select[*tuple[Any, ...]] = select(*COLUMNS).join(
+    ACCOUNTS, ACCOUNTS.c.id == SESSIONS.c.user_id
 )
-SESSION_LOOKUP = TokenLookup(SessionRow, FIND)
+SESSION_LOOKUP = TokenLookup(SessionRow, ROWS, SESSIONS.c.token_hash)

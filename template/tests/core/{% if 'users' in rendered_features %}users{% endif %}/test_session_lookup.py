@@ -1,7 +1,8 @@
 """Drivers find sessions; SQLAlchemy does if they cannot."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 import structlog
@@ -11,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from app.core.database import SessionFactory, create_session_factory
 from app.core.models import utc_now
-from app.core.users import token_lookup
+from app.core.users import driver_read, token_lookup
 from app.core.users.models import UserAccount
 from app.core.users.session_lookup import SESSION_LOOKUP
 from app.core.users.sessions import Device, start_session
@@ -66,7 +67,7 @@ async def test_sqlalchemy_repeats_what_a_driver_cannot_read(
     async def fail(*_: object) -> None:
         raise OSError("broken")
 
-    monkeypatch.setattr(token_lookup, "fetch_row", fail)
+    monkeypatch.setattr(token_lookup, "fetch_rows", fail)
     with structlog.testing.capture_logs() as logs:
         assert await SESSION_LOOKUP.find(session_factory, token_hash) == expected
     [line] = logs
@@ -94,6 +95,23 @@ async def test_parallel_lookups_leave_no_connection_behind(
     )
     assert None not in found
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_lookups_at_the_same_time_share_statements(
+    session_factory: SessionFactory, token_hash: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    async def fetch_rows(connection: Any, sql: str, parameters: Sequence[str]) -> Any:
+        sizes.append(len(parameters))
+        return await driver_read.fetch_rows(connection, sql, parameters)
+
+    monkeypatch.setattr(token_lookup, "fetch_rows", fetch_rows)
+    hashes = [token_hash, *(f"unknown {number}" for number in range(20))] * 2
+    found = await asyncio.gather(*(SESSION_LOOKUP.find(session_factory, one) for one in hashes))
+    assert [row is not None for row in found] == [one == token_hash for one in hashes]
+    # Of 32 and 10 hashes.
+    assert sizes == [32, 16]
 
 
 async def test_changes_of_other_transactions_are_seen_at_once(

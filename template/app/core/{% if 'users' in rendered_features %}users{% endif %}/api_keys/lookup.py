@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, select
 
 from app.core.users.tables import ACCOUNTS, API_KEYS
 from app.core.users.token_lookup import TokenLookup
@@ -22,19 +22,12 @@ class ApiKeyRow(NamedTuple):
     deactivated_at: datetime | None
 
 
-# The columns in the order of ApiKeyRow.
-FIND: Select[*tuple[Any, ...]] = (
-    select(
-        *(
-            API_KEYS.c.id,
-            API_KEYS.c.user_id,
-            API_KEYS.c.scopes,
-            API_KEYS.c.expires_at,
-            API_KEYS.c.last_used_at,
-        ),
-        *(ACCOUNTS.c.roles, ACCOUNTS.c.deactivated_at),
-    )
-    .join(ACCOUNTS, ACCOUNTS.c.id == API_KEYS.c.user_id)
-    .where(API_KEYS.c.key_hash == bindparam("token_hash"))
+# In the order of ApiKeyRow.
+COLUMNS = (
+    *(API_KEYS.c.id, API_KEYS.c.user_id, API_KEYS.c.scopes, API_KEYS.c.expires_at),
+    *(API_KEYS.c.last_used_at, ACCOUNTS.c.roles, ACCOUNTS.c.deactivated_at),
 )
-API_KEY_LOOKUP = TokenLookup(ApiKeyRow, FIND)
+ROWS: Select[*tuple[Any, ...]] = select(*COLUMNS).join(
+    ACCOUNTS, ACCOUNTS.c.id == API_KEYS.c.user_id
+)
+API_KEY_LOOKUP = TokenLookup(ApiKeyRow, ROWS, API_KEYS.c.key_hash)

@@ -1,0 +1,27 @@
+"""Garbage collection of servers."""
+
+import gc
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+
+def install_garbage_collection(app: FastAPI) -> None:
+    """Leave what was loaded before the start, such as modules, out of collections.
+
+    Collections that walk through it took a tenth of the processor time of authenticated requests.
+    """
+    lifespan = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def without_loaded_objects(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        async with lifespan(app) as state:
+            gc.freeze()
+            try:
+                yield state or {}
+            finally:
+                gc.unfreeze()
+
+    app.router.lifespan_context = without_loaded_objects

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from benchmarks.contenders import Contender, all_served, database, random_keys
 from benchmarks.throughput import Figures, install_client, load
@@ -15,24 +16,26 @@ WITHOUT = "without"
 LIMITS = {"oidc": 0.15, "users": 0.25}
 READ = "read one"
 CONNECTIONS = 16
-# Prints the token of a session of a caller who may read.
+LINK_URL = "https://app.example.com"
+# Prints the tokens of sessions, each of another caller who may read.
 LOG_IN = """
-import asyncio
+import asyncio, sys
 from app.core.database import create_engine, create_session_factory
 from app.core.settings import get_settings
 from app.core.users.models import UserAccount
 from app.core.users.sessions import Device, start_session
 
-async def log_in():
+async def log_in(count):
     engine = create_engine(get_settings().database)
     async with create_session_factory(engine).begin() as session:
-        account = UserAccount(email="reader@example.com", roles=["viewer"])
-        session.add(account)
-        await session.flush()
-        print(await start_session(session, account.id, Device()))
+        for number in range(count):
+            account = UserAccount(email=f"reader-{number}@example.com", roles=["viewer"])
+            session.add(account)
+            await session.flush()
+            print(await start_session(session, account.id, Device()))
     await engine.dispose()
 
-asyncio.run(log_in())
+asyncio.run(log_in(int(sys.argv[1])))
 """
 
 
@@ -42,20 +45,25 @@ def measure(bench: Workbench) -> dict[str, list[Figures]]:
     projects = {auth: installed(bench, auth) for auth in ("none", *LIMITS)}
     results: dict[str, list[Figures]] = {}
     with provider(bench) as oidc, database(bench, project=projects["users"]) as url:
+        tokens = {
+            WITHOUT: [],
+            "oidc": [oidc.token() for _ in range(CONNECTIONS)],
+            "users": session_tokens(projects["users"], url),
+        }
         contenders = [
-            Contender(WITHOUT, projects["none"], "app.main:create_app"),
-            with_provider(projects["oidc"], oidc),
-            with_session(projects["users"], url),
+            contender(WITHOUT, projects["none"]),
+            contender("oidc", projects["oidc"], OIDC_ISSUER=oidc.issuer, OIDC_AUDIENCE=AUDIENCE),
+            contender("users", projects["users"], USERS_LINK_URL=LINK_URL),
         ]
         keys = random_keys(bench.project, url)
         with all_served(contenders, url, 1) as served:
             # The first round warms up.
             for number in range(bench.rounds + 1):
-                for contender, server in zip(contenders, served, strict=True):
-                    requests = contender.requests(keys)[READ]
+                for one, server in zip(contenders, served, strict=True):
+                    requests = with_tokens(one.requests(keys)[READ], tokens[one.name])
                     figures = load(bench, server, requests, CONNECTIONS)
                     if number:
-                        results.setdefault(contender.name, []).append(figures)
+                        results.setdefault(one.name, []).append(figures)
     return results
 
 
@@ -77,15 +85,22 @@ def provider(bench: Workbench) -> Iterator[Provider]:
         yield running
 
 
-def with_provider(project: Project, oidc: Provider) -> Contender:
-    variables = {"OIDC_ISSUER": oidc.issuer, "OIDC_AUDIENCE": AUDIENCE}
-    headers = {"authorization": f"Bearer {oidc.token()}"}
-    return Contender("oidc", project, "app.main:create_app", variables, headers=headers)
+def contender(name: str, project: Project, **variables: str) -> Contender:
+    return Contender(name, project, "app.main:create_app", variables)
 
 
-def with_session(project: Project, url: str) -> Contender:
-    link_url = "https://app.example.com"
-    printed = project.python("-c", LOG_IN, DATABASE_URL=url, USERS_LINK_URL=link_url)
-    token, variables = printed.stdout.strip(), {"USERS_LINK_URL": link_url}
-    headers = {"authorization": f"Bearer {token}"}
-    return Contender("users", project, "app.main:create_app", variables, headers=headers)
+def session_tokens(project: Project, url: str) -> list[str]:
+    arguments = ("-c", LOG_IN, str(CONNECTIONS))
+    printed = project.python(*arguments, DATABASE_URL=url, USERS_LINK_URL=LINK_URL)
+    return printed.stdout.split()
+
+
+def with_tokens(requests: list[dict[str, Any]], tokens: list[str]) -> list[dict[str, Any]]:
+    """Return requests of which each connection sends another token, if there are any."""
+    if not tokens:
+        return requests
+    # Each connection sends every request whose number has the same remainder; see load.mjs.
+    return [
+        {**request, "headers": {"authorization": f"Bearer {tokens[number % CONNECTIONS]}"}}
+        for number, request in enumerate(requests)
+    ]

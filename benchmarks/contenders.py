@@ -47,7 +47,6 @@ class Contender:
     application: str
     variables: dict[str, str] = field(default_factory=dict)
     path: str = "/api/v1/items"
-    headers: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def serve(self, url: str, workers: int = 1) -> Iterator[Served]:
@@ -67,10 +66,8 @@ class Contender:
 
         def to(method: str, path: str, body: Any = None) -> dict[str, Any]:
             request: dict[str, Any] = {"method": method, "path": self.path + path}
-            if self.headers:
-                request["headers"] = self.headers
             if body is not None:
-                request |= {"body": json.dumps(body), "headers": self.headers | JSON}
+                request |= {"body": json.dumps(body), "headers": JSON}
             return request
 
         item = {"name": "Lamp", "description": "It shines"}

@@ -206,8 +206,8 @@ def depth(figures: Mapping[str, Any]) -> Iterator[str]:
 def authentication(figures: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "## Authentication\n\nReads of one row by one application, without authentication and with"
-        f" both kinds of it: {MAIN_SETTING}. With `oidc`, one access token signed with RS256; with"
-        " `users`, one session.\n"
+        f" both kinds of it: {MAIN_SETTING}. Each connection has its own caller: with `oidc`, an"
+        " access token signed with RS256; with `users`, a session.\n"
     )
     kinds = list(figures[WITHOUT][0])
     rows = (

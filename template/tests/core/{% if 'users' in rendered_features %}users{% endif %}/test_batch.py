@@ -90,7 +90,8 @@ async def test_a_cancelled_task_does_not_cancel_the_read(reader: Reader, lookup:
     cancelled.cancel()
     await asyncio.wait([cancelled])
     reader.may_continue.set()
-    assert await other == "B"
+    async with asyncio.timeout(5):
+        assert await other == "B"
 
 
 async def test_a_read_that_no_task_waits_for_is_cancelled(reader: Reader, lookup: Lookup) -> None:

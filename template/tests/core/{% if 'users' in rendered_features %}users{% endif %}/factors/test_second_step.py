@@ -424,7 +424,8 @@ async def test_the_steps_of_a_login_need_few_statements(
 ) -> None:
     with statement_limit(10):
         challenge = await app_user.start_login()
-    with statement_limit(16):
+    # 16 on servers with RETURNING, which MySQL lacks.
+    with statement_limit(17):
         response = await app_user.finish_login(challenge, method="totp", code=app_user.code())
     assert response.status_code == 200
 

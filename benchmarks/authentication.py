@@ -17,7 +17,7 @@ LIMITS = {"oidc": 0.15, "users": 0.25}
 READ = "read one"
 CONNECTIONS = 16
 LINK_URL = "https://app.example.com"
-# Prints the tokens of sessions, each of another caller who may read.
+# Prints the tokens of sessions, each of a different caller, who may read.
 LOG_IN = """
 import asyncio, sys
 from app.core.database import create_engine, create_session_factory
@@ -51,19 +51,19 @@ def measure(bench: Workbench) -> dict[str, list[Figures]]:
             "users": session_tokens(projects["users"], url),
         }
         contenders = [
-            contender(WITHOUT, projects["none"]),
-            contender("oidc", projects["oidc"], OIDC_ISSUER=oidc.issuer, OIDC_AUDIENCE=AUDIENCE),
-            contender("users", projects["users"], USERS_LINK_URL=LINK_URL),
+            rendered(WITHOUT, projects["none"]),
+            rendered("oidc", projects["oidc"], OIDC_ISSUER=oidc.issuer, OIDC_AUDIENCE=AUDIENCE),
+            rendered("users", projects["users"], USERS_LINK_URL=LINK_URL),
         ]
         keys = random_keys(bench.project, url)
         with all_served(contenders, url, 1) as served:
             # The first round warms up.
             for number in range(bench.rounds + 1):
-                for one, server in zip(contenders, served, strict=True):
-                    requests = with_tokens(one.requests(keys)[READ], tokens[one.name])
+                for contender, server in zip(contenders, served, strict=True):
+                    requests = with_tokens(contender.requests(keys)[READ], tokens[contender.name])
                     figures = load(bench, server, requests, CONNECTIONS)
                     if number:
-                        results.setdefault(one.name, []).append(figures)
+                        results.setdefault(contender.name, []).append(figures)
     return results
 
 
@@ -85,7 +85,7 @@ def provider(bench: Workbench) -> Iterator[Provider]:
         yield running
 
 
-def contender(name: str, project: Project, **variables: str) -> Contender:
+def rendered(name: str, project: Project, **variables: str) -> Contender:
     return Contender(name, project, "app.main:create_app", variables)
 
 
@@ -96,7 +96,7 @@ def session_tokens(project: Project, url: str) -> list[str]:
 
 
 def with_tokens(requests: list[dict[str, Any]], tokens: list[str]) -> list[dict[str, Any]]:
-    """Return requests of which each connection sends another token, if there are any."""
+    """Return requests of which each connection sends its own token, if there are any."""
     if not tokens:
         return requests
     # Each connection sends every request whose number has the same remainder; see load.mjs.

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 def install_garbage_collection(app: FastAPI) -> None:
     """Leave what was loaded before the start, such as modules, out of collections.
 
-    Collections that walk through it took a tenth of the processor time of authenticated requests.
+    Collections that walked through it took a tenth of the processor time of authenticated requests.
     """
     lifespan = app.router.lifespan_context
 

@@ -1,8 +1,8 @@
 """The read that finds tokens: by the driver, at a fraction of the cost of SQLAlchemy's own.
 
 It is part of every authenticated request, and requests that arrive together share one statement.
-If it fails, a line of the log says why, and SQLAlchemy repeats it for each request, and reports
-what fails again as it does for any other read.
+If the statement fails, a line of the log says why, and SQLAlchemy repeats it for each request, and
+reports what fails again as it does for any other read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ class TokenLookup(Generic[RowT]):
         rows: Select[*tuple[Any, ...]],
         token_hash: ColumnElement[str],
     ) -> None:
-        """`row` takes the columns of `rows`, in their order; the hash is unique."""
+        """`row` takes the columns of `rows`, in their order; `token_hash` is a unique column."""
         self.row = row
         self.statement = rows.where(token_hash == bindparam("token_hash"))
         self._rows = rows.add_columns(token_hash)
@@ -43,7 +43,11 @@ class TokenLookup(Generic[RowT]):
         self._batches: WeakKeyDictionary[Engine, Batch[RowT]] = WeakKeyDictionary()
 
     async def find(self, sessions: SessionFactory, token_hash: str) -> RowT | None:
-        """Return the row or None, on a connection of its own, without a transaction."""
+        """Return the row or None, by another connection than that of the request, if it has one.
+
+        Starts no transaction. Raises DBAPIError, and SQLAlchemy's TimeoutError without a free
+        connection.
+        """
         # The sessions of tests share a connection, and have no such engine.
         engine: Engine | None = (sessions.kw.get("info") or {}).get(READ_ENGINE)
         if engine is not None:
@@ -74,7 +78,7 @@ class TokenLookup(Generic[RowT]):
         return batch
 
     def _read_by_driver(self, engine: Engine, hashes: Sequence[str]) -> Mapping[str, RowT]:
-        # Few numbers of parameters, so that connections prepare few statements.
+        # A power of two, so that connections prepare few statements.
         size = 1 << (len(hashes) - 1).bit_length()
         sql, processors = _compile(self._rows, self._token_hash, size, engine.dialect)
         parameters = [*hashes, *repeat(hashes[0], size - len(hashes))]
@@ -104,7 +108,7 @@ class DriverReadError(Exception):
 def _compile(
     rows: Select[*tuple[Any, ...]], token_hash: ColumnElement[str], size: int, dialect: Dialect
 ) -> tuple[str, list[Callable[[Any], Any]]]:
-    """Return the SQL that finds so many hashes, and what converts the values of columns."""
+    """Return the SQL that finds `size` hashes, and what converts the values of columns."""
     *columns, _ = rows.selected_columns
     types = [column.type.dialect_impl(dialect) for column in columns]
     processors: list[Callable[[Any], Any]] = [

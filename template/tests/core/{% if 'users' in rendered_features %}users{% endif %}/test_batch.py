@@ -1,15 +1,16 @@
 """Keys that tasks ask for in the same iteration of the event loop are read together."""
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 
 import pytest
 
-from app.core.users.batch import SIZE, Batch
+from app.core.users.batch import MAX_KEYS, Batch
 
 
 class Reader:
-    """Reads all keys but `unknown`, once it may continue."""
+    """Reads all keys but `unknown`, once it may continue; needs some time to be cancelled."""
 
     def __init__(self) -> None:
         self.reads: list[list[str]] = []
@@ -23,8 +24,11 @@ class Reader:
         try:
             await self.may_continue.wait()
         except asyncio.CancelledError:
+            await asyncio.sleep(0)
             self.was_cancelled = True
             raise
+        if "cancelled" in keys:
+            raise asyncio.CancelledError
         if "invalid" in keys:
             raise ValueError("invalid")
         return {key: key.upper() for key in keys if key != "unknown"}
@@ -74,8 +78,8 @@ async def test_a_read_that_has_started_is_not_joined(reader: Reader, lookup: Loo
 
 async def test_a_full_batch_is_not_joined(reader: Reader, lookup: Lookup) -> None:
     reader.may_continue.set()
-    await asyncio.gather(*lookup.start(*["a"] * SIZE, "b"))
-    assert reader.reads == [["a"] * SIZE, ["b"]]
+    await asyncio.gather(*lookup.start(*["a"] * MAX_KEYS, "b"))
+    assert reader.reads == [["a"] * MAX_KEYS, ["b"]]
 
 
 async def test_an_error_reaches_every_task(reader: Reader, lookup: Lookup) -> None:
@@ -100,5 +104,39 @@ async def test_a_read_that_no_task_waits_for_is_cancelled(reader: Reader, lookup
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
     assert reader.was_cancelled
+
+
+async def test_a_read_is_cancelled_once(reader: Reader, lookup: Lookup) -> None:
+    others = asyncio.all_tasks()
+    lookup.start("a", "b")
+    await reader.has_started.wait()
+    # As asyncio.run() does at its end.
+    ended = asyncio.all_tasks() - others
+    for task in ended:
+        task.cancel()
+    await asyncio.wait(ended)
+    assert len(ended) == 3
+    assert reader.was_cancelled
+
+
+async def test_no_task_waits_for_a_read_that_was_cancelled(reader: Reader, lookup: Lookup) -> None:
+    reader.may_continue.set()
+    tasks = lookup.start("a", "cancelled")
+    await asyncio.wait(tasks, timeout=5)
+    assert [task.cancelled() for task in tasks] == [True, True]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 has no eager tasks")
+async def test_keys_are_read_together_by_eager_tasks(reader: Reader, lookup: Lookup) -> None:
+    reader.may_continue.set()
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+    try:
+        tasks = lookup.start("a", "b")
+    finally:
+        loop.set_task_factory(None)
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*tasks) == ["A", "B"]
+    assert reader.reads == [["a", "b"]]

@@ -9,14 +9,14 @@ from fastapi import FastAPI
 
 
 def install_garbage_collection(app: FastAPI) -> None:
-    """Leave what was loaded before the start, such as modules, out of collections.
+    """Exclude objects that were loaded before startup, such as modules, from garbage collection.
 
-    Collections that walked through it took a tenth of the processor time of authenticated requests.
+    Traversing them took a tenth of the processor time of authenticated requests.
     """
     lifespan = app.router.lifespan_context
 
     @asynccontextmanager
-    async def without_loaded_objects(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+    async def frozen_lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with lifespan(app) as state:
             gc.freeze()
             try:
@@ -24,4 +24,4 @@ def install_garbage_collection(app: FastAPI) -> None:
             finally:
                 gc.unfreeze()
 
-    app.router.lifespan_context = without_loaded_objects
+    app.router.lifespan_context = frozen_lifespan

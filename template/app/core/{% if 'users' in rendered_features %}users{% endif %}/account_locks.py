@@ -16,9 +16,9 @@ from app.core.users.tables import SESSIONS
 async def lock_own_account(session: Session, principal: Principal) -> UserAccount:
     """Return the caller's account, locked with the caller's session.
 
-    Whoever ended the session, by a new password for example, is sure that it changes nothing any
-    more. Raises UnauthorizedError if the session has ended since the caller was authenticated, or
-    while this waited for the lock, and ForbiddenError for a caller without a session.
+    A session that was ended, by a new password for example, can therefore change nothing. Raises
+    UnauthorizedError if the session has ended since the caller was authenticated, or while this
+    waited for the lock, and ForbiddenError for a caller without a session.
     """
     own_session = require_session(principal).id
     account = await lock_account_of_session(session, UUID(principal.id), own_session)

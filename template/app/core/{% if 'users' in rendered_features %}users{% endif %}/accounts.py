@@ -65,5 +65,5 @@ async def create_account(session: Session, email: str, **values: Any) -> UserAcc
 
 
 def mark_verified(account: UserAccount) -> None:
-    """Record that whoever uses an account receives mails to its address."""
+    """Record that the user of an account receives mails to its address."""
     account.email_verified_at = account.email_verified_at or utc_now()

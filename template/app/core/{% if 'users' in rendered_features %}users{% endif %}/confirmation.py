@@ -103,7 +103,7 @@ async def confirm_with_one_factor(
 ) -> None:
     """Require the current password or, without one, a recent login, whatever it has proved.
 
-    For what only takes access away: the owner of an account that somebody abuses has to be fast.
+    For what only takes access away: the owner of an abused account has to be fast.
     Call it as `confirm`, whose errors it raises.
     """
     require_session(principal)

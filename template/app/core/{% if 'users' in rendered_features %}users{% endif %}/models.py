@@ -151,7 +151,7 @@ class UserTOTP(Base):
     user_id: Mapped[UUID] = mapped_column(
         ForeignKey("user_account.id", ondelete="CASCADE"), index=True
     )
-    # By app.core.users.factors.encryption: whoever reads the database cannot compute codes.
+    # By app.core.users.factors.encryption: codes cannot be computed from the database alone.
     encrypted_secret: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     # By a code of it, which replaces an earlier app.

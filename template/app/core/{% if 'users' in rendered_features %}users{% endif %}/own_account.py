@@ -51,7 +51,7 @@ class OwnAccount:
         await confirm_with_one_factor(throttle, self.principal, await self.get(), password)
         account = await lock_own_account(self.session, self.principal)
         await end_sessions(self.session, self.user_id)
-        # Whoever took over a session may have asked for one to a new address.
+        # An attacker with a session may have requested one to a new address.
         await delete_tokens(self.session, account)
         audit_after_commit(self.session, "all sessions ended", user_id=self.principal.id)
 

@@ -1,4 +1,4 @@
-"""Sign-up and invitations: an account gets its password from whoever receives its mails.
+"""Sign-up and invitations: the receiver of an account's mails sets its password.
 
 A password chosen before the address is verified could be that of an attacker, who enters another
 person's address and waits until they follow the link.

@@ -1,7 +1,7 @@
 """The ways to log in to an account, of which a removal has to leave one.
 
-Links in mails are none: they are for owners who have lost all of these, and whoever has lost the
-mailbox, too, could never log in again.
+Links in mails are none: they are for owners who have lost all of these, and an owner
+without the mailbox could never log in again.
 """
 
 from collections.abc import Collection

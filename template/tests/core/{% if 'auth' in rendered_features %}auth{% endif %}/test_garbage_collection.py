@@ -3,7 +3,7 @@ import gc
 from fastapi import FastAPI
 
 
-async def test_collections_skip_what_was_loaded_before_the_start(app: FastAPI) -> None:
+async def test_loaded_objects_are_excluded_from_garbage_collection(app: FastAPI) -> None:
     gc.unfreeze()
     async with app.router.lifespan_context(app):
         assert gc.get_freeze_count() > 10_000

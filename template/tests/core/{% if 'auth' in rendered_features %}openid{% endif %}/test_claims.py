@@ -1,4 +1,4 @@
-"""What is wrong with claims, in words for whoever reads the audit log."""
+"""What is wrong with claims, in words for readers of the audit log."""
 
 from time import time
 from typing import Any

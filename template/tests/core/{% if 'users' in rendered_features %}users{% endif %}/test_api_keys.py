@@ -60,7 +60,7 @@ Create = Callable[..., Awaitable[dict[str, Any]]]
 
 @pytest.fixture
 def create(client: httpx2.AsyncClient, owner: dict[str, str]) -> Create:
-    """`await create(scopes=[…])` returns a new key with what was told about it."""
+    """`await create(scopes=[…])` returns a new key with the response about it."""
 
     async def create(**data: Any) -> dict[str, Any]:
         response = await client.post(KEYS, json=BODY | data, headers=owner)
@@ -315,7 +315,7 @@ async def test_the_number_of_keys_is_limited(
             for number in range(MAX_KEYS - 1)
         )
     assert (await client.post(KEYS, json=BODY, headers=owner)).status_code == 409
-    # Or somebody could store any number, each of which expires after a second.
+    # Or a caller could store any number, each of which expires after a second.
     async with session_factory.begin() as session:
         await session.execute(update(UserApiKey).values(expires_at=utc_now()))
     assert (await client.post(KEYS, json=BODY, headers=owner)).status_code == 409

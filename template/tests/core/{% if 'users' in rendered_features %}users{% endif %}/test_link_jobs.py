@@ -223,7 +223,7 @@ async def test_the_end_of_all_sessions_ends_a_link_to_a_new_address(
     end_all: Callable[..., Awaitable[None]],
     is_sent: bool,
 ) -> None:
-    """Whoever took over a session may have asked for it."""
+    """An attacker with a session may have requested it."""
     await ask_for_new_address(client)
     if is_sent:
         await jobs.run()

@@ -72,7 +72,7 @@ async def test_known_and_unknown_addresses_get_the_same_response(
         for email in (ADA, "unknown@example.com", "inactive@example.com")
     ]
     assert {(r.status_code, r.content) for r in responses} == {(202, b"")}
-    # The same work for all of them: nothing can be told from the time.
+    # The same work for all of them: the time reveals nothing.
     assert [name for name, _ in await jobs.waiting()] == ["users.send_reset_link"] * 3
     await jobs.run()
     assert [mail.to for mail in mails] == [ADA]

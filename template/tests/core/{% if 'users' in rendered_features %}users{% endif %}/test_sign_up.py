@@ -1,4 +1,4 @@
-"""Sign-up: an account belongs to whoever receives the mails to its address."""
+"""Sign-up: an account belongs to the receiver of the mails to its address."""
 
 from collections.abc import Callable
 

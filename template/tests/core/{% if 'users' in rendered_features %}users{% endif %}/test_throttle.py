@@ -205,7 +205,7 @@ async def test_after_a_reset_nobody_else_delays_logins_from_its_address(
 async def test_mails_to_an_address_are_limited_by_purpose(
     logged_in: httpx2.AsyncClient, app: FastAPI
 ) -> None:
-    """Whoever signs up with the address of others does not use up their resets."""
+    """Sign-ups with the address of another person do not use up their resets."""
     async with from_address(app, "192.0.2.1") as stranger:
         statuses = [
             (await stranger.post(f"{AUTH}/{operation}", json={"email": ADA})).status_code

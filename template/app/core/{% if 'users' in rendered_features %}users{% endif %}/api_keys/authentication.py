@@ -26,7 +26,7 @@ def key_principal(connection: HTTPConnection, row: ApiKeyRow) -> Principal:
     """Return the caller with a key: never with more scopes than the account has now.
 
     Raises SessionRequiredError for an operation of this package: those manage sessions, passwords,
-    addresses, factors, keys and accounts, so that whoever finds a key could keep the account.
+    addresses, factors, keys and accounts, so that a stolen key could take over the account.
     """
     bind_contextvars(api_key_id=str(row.id))
     module = str(getattr(connection.scope.get("endpoint"), "__module__", ACCOUNTS))

@@ -19,10 +19,10 @@ from app.core.users.tokens import hash_token
 
 # Wrong answers after which the login has to start again with the password.
 MAX_ATTEMPTS = 5
-# Wrong codes in a row after which the account accepts none: whoever enters them knows the password.
+# Consecutive wrong codes after which the account accepts none: entering them requires the password.
 # https://pages.nist.gov/800-63-4/sp800-63b.html#throttle
 MAX_FAILURES = 100
-# The numbers of wrong codes in a row after which the owner is notified.
+# The numbers of consecutive wrong codes after which the owner is notified.
 NOTICES = {5, 20, MAX_FAILURES}
 
 IS_VALID = (
@@ -57,7 +57,7 @@ class ChallengeEndedError(InvalidError):
 
 
 class CodesBlockedError(ForbiddenError):
-    """Too many wrong codes in a row."""
+    """Too many consecutive wrong codes."""
 
     def __init__(self) -> None:
         super().__init__("Too many wrong codes: set a new password, or use a passkey.")
@@ -70,7 +70,7 @@ async def count_answer(throttle: Throttle, challenge: str) -> None:
 
 
 async def count_guess(throttle: Throttle, challenge: str, user_id: UUID) -> int:
-    """Count a code as if it were wrong; return how many in a row have been wrong then.
+    """Count a code as if it were wrong; return the number of consecutive wrong codes.
 
     Raises ChallengeEndedError, CodesBlockedError and TooManyRequestsError.
     """
@@ -95,7 +95,7 @@ async def forgive_guesses(session: Session, throttle: Throttle, account: UserAcc
 
 
 async def notify_owner(throttle: Throttle, user_id: UUID, failures: int) -> None:
-    """Send a mail after some wrong codes in a row; no transaction may be open meanwhile."""
+    """Send a mail after some consecutive wrong codes; no transaction may be open meanwhile."""
     if failures not in NOTICES:
         return
     async with throttle.sessions.begin() as session:

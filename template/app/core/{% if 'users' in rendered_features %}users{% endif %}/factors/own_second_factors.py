@@ -51,7 +51,7 @@ class OwnSecondFactors(FactorChange):
 
         Raises WrongCodeError and TooManyRequestsError.
         """
-        # Before the code is counted: whoever may not add an app must not delay the owner's codes.
+        # Before the code is counted: callers who may not add an app must not delay the owner.
         await require_recent_login(self.session, self.principal)
         await throttle.count_second_factor(self.user_id)
         account, methods = await self.authorize()

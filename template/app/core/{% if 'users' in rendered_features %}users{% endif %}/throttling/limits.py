@@ -97,7 +97,7 @@ def throttled_address(address: str | None) -> str:
 
 
 def factor_limits(settings: UsersSettings, user_id: UUID) -> dict[str, Limit]:
-    """Return the limit of guesses of codes by whoever knows the password of an account.
+    """Return the limit of guesses of codes after the right password of an account.
 
     Not that of logins: strangers who guess passwords must not delay the owner's second step.
     """

@@ -98,7 +98,7 @@ class Throttle:
     async def forgive_login(self, account: str) -> None:
         """Forget the attempts of an account after a right password that `count_login` counted.
 
-        Of those from the address, only this one: whoever has an account could go on guessing.
+        Of those from the address, only this one: the owner of any account could go on guessing.
         Committed at once: nobody who shares the address waits for the login itself, and the
         password was right even if that fails.
         """
@@ -112,7 +112,7 @@ class Throttle:
     async def forget_login(self, session: Session, account: str) -> None:
         """Forget the attempts to log in to an account, and trust the address of the client.
 
-        In the transaction that sets a new password. Whoever goes on guessing could otherwise take
+        In the transaction that sets a new password. An attacker who goes on guessing could take
         each attempt that becomes free. A job deletes the count a day after its last attempt, which
         ends the trust.
         """

@@ -274,7 +274,7 @@ def needs_login(response: httpx2.Response) -> bool:
 async def test_a_session_from_before_the_factor_makes_no_sensitive_change(
     kept: Kept, operation: str, password: str | None
 ) -> None:
-    """Whoever took it over, and knows the password, does not have the factor."""
+    """An attacker with the session and the password does not have the factor."""
     body = SENSITIVE[operation] | {"current_password": password}
     assert needs_login(await kept.post(operation, body))
     await kept.person.log_in("totp")
@@ -304,7 +304,7 @@ async def test_administrators_with_a_factor_reset_those_of_others_after_proving_
 async def test_one_factor_is_enough_to_end_all_sessions(
     app_user: Person, session_factory: SessionFactory, password: str | None, status: int
 ) -> None:
-    """The owner of an account that somebody abuses has to be fast."""
+    """The owner of an abused account has to be fast."""
     app_user.clock.forward(601)
     response = await app_user.post(f"{AUTH}/logout-everywhere", {"current_password": password})
     assert response.status_code == status

@@ -175,7 +175,7 @@ async def test_guesses_of_the_code_that_confirms_an_app_are_throttled(person: Pe
 
 
 @pytest.mark.parametrize("reason", ["old login", "no factor"])
-async def test_whoever_may_not_confirm_an_app_does_not_delay_the_second_step(
+async def test_callers_who_may_not_confirm_an_app_do_not_delay_the_second_step(
     app_user: Person, session_factory: SessionFactory, reason: str
 ) -> None:
     if reason == "old login":

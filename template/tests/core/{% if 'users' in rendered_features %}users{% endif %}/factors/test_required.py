@@ -136,7 +136,7 @@ async def test_a_lost_passkey_is_replaced_by_another(passkey_user: Person) -> No
 async def test_a_session_from_before_the_factor_cannot_add_another(
     app_user: Person, session_factory: SessionFactory
 ) -> None:
-    """Whoever has only the password must not replace a factor by their own."""
+    """An attacker with only the password must not replace a factor by their own."""
     async with session_factory.begin() as session:
         await session.execute(update(UserSession).values(methods="password"))
     assert (await app_user.post(f"{FACTORS}/totp")).status_code == 403

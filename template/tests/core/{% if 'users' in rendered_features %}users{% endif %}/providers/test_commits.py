@@ -87,7 +87,7 @@ async def test_a_conflict_after_the_state_is_used_up_is_no_expired_login(
     monkeypatch: pytest.MonkeyPatch,
     at_commit: bool,
 ) -> None:
-    """A retry of the whole request would be told that nobody has started the login."""
+    """A retry of the whole request would be rejected: the started login is used up."""
 
     async def conflict(session: Session, account: UserAccount, *args: Any, **options: Any) -> str:
         token = await complete_login(session, account, *args, **options)
@@ -192,7 +192,7 @@ async def test_parallel_requests_leave_a_passkey(
 async def send_while_sessions_end(
     sessions: SessionFactory, request: Coroutine[Any, Any, httpx2.Response]
 ) -> httpx2.Response:
-    """Send a request that is authenticated, and then waits for somebody who ends its session."""
+    """Send a request that is authenticated, and then waits while its session is ended."""
     async with sessions.begin() as session:
         account = (await session.scalars(select(UserAccount))).one()
         await lock_account(session, account.id)
@@ -206,7 +206,7 @@ async def send_while_sessions_end(
 async def test_a_session_that_ends_meanwhile_links_nothing(
     browser: Browser, session_factory: SessionFactory
 ) -> None:
-    """A password reset must not leave the identity of whoever had stolen a session."""
+    """A password reset must not leave an identity that was linked by a stolen session."""
     await browser.log_in()
     browser.provider.subject = "attacker"
     started = await browser.start_link()

@@ -89,7 +89,7 @@ async def test_one_subject_and_address_at_two_providers_is_one_account_of_the_fi
 
 
 async def test_a_subject_is_linked_for_one_provider(browser: Browser, other: CorpProvider) -> None:
-    """Whoever links the subject of another user gets only what their own provider says."""
+    """Linking the subject of another user gives access only to what one's own provider says."""
     ada = await user_id(browser, "corp", browser.provider)
     other.subject = "bob"
     bob = await user_id(browser, "other", other)

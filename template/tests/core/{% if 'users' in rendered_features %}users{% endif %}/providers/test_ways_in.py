@@ -126,7 +126,7 @@ async def test_the_ways_into_other_accounts_do_not_count(app: FastAPI, browser: 
     assert (await remove(browser, key)).status_code == 409
 
 
-async def test_whoever_had_only_passkeys_sets_a_password_after_a_reset_of_the_factors(
+async def test_owners_of_only_passkeys_set_a_password_after_a_reset_of_the_factors(
     browser: Browser, authorize: Authorize, follow_link: FollowLink, jobs: JobRunner
 ) -> None:
     passkey = Authenticator()
@@ -148,7 +148,7 @@ async def test_whoever_had_only_passkeys_sets_a_password_after_a_reset_of_the_fa
 async def test_a_lost_factor_does_not_hinder_a_new_password_before_the_reset(
     browser: Browser, authorize: Authorize, follow_link: FollowLink, jobs: JobRunner
 ) -> None:
-    """The order for an owner whose password somebody else may know."""
+    """The order for an owner whose password someone else may know."""
     user_id = (await browser.me())["id"]
     await add_passkey(browser, Authenticator())
     browser.client.cookies.clear()
